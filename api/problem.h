@@ -1,0 +1,63 @@
+/*
+ * problem - a refusal in the words of RFC 9457 (application/problem+json).
+ *
+ * Every status the service answers with beside 200 is a row of one table (type, title,
+ * status); a problem adds what was expected, what was found, and where.
+ *
+ * Threads: a struct problem belongs to its caller. Ownership: nothing is allocated.
+ */
+#ifndef SLUICE_API_PROBLEM_H
+#define SLUICE_API_PROBLEM_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+
+#define PROBLEM_MAP(X)                                                                   \
+    X(NONE, 200, "none", "No problem")                                                   \
+    X(MALFORMED, 400, "malformed-request", "The request is malformed")                   \
+    X(NOT_FOUND, 404, "not-found", "No such resource")                                   \
+    X(METHOD, 405, "method-not-allowed", "The resource does not have this method")       \
+    X(NOT_ACCEPTABLE, 406, "not-acceptable", "No acceptable form of the answer")         \
+    X(TOO_LARGE, 413, "body-too-large", "The request's body is too large")               \
+    X(MEDIA_TYPE, 415, "unsupported-media-type", "The body's type is not supported")     \
+    X(INVALID, 422, "invalid-request", "The request asks for what cannot be done")       \
+    X(OVERLOADED, 429, "overloaded", "The service is full")                              \
+    X(INTERNAL, 500, "internal", "The service failed")                                   \
+    X(UNAVAILABLE, 503, "unavailable", "The service is not ready")
+
+enum problem_kind {
+#define X(name, status, type, title) PROBLEM_##name,
+    PROBLEM_MAP(X)
+#undef X
+};
+
+struct problem {
+    enum problem_kind kind; /* PROBLEM_NONE: nothing is wrong */
+    char detail[320];
+    char field[40];         /* the request's field it is about; may be empty */
+    int line, column;       /* in the body, from 1; 0 when not known */
+    unsigned retry_after;   /* seconds; 0 when retrying makes no sense */
+    const char *allow;      /* for 405: the methods there are; borrowed, static */
+};
+
+/* Fills *problem and returns false, so that refusing is one statement. field may be
+ * NULL. */
+bool problem_set(struct problem *problem,
+                 enum problem_kind kind,
+                 const char *field,
+                 const char *format,
+                 ...) __attribute__((format(printf, 4, 5)));
+
+int problem_status(enum problem_kind kind);
+
+/* The short name that ends the type's URI reference and labels the metrics: "overloaded". */
+const char *problem_type(enum problem_kind kind);
+
+/* Appends the JSON object: type ("/problems/overloaded"), title, status, detail, and
+ * field, line, column, retry_after where they are set. */
+void problem_write(const struct problem *problem, const char *request_id, struct buf *out);
+
+#define PROBLEM_MEDIA_TYPE "application/problem+json"
+
+#endif

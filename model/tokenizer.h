@@ -1,0 +1,59 @@
+/*
+ * tokenizer - prompts to token ids: byte-level BPE as Qwen2 has it, read from a model's
+ * tokenizer/tokenizer.json.
+ *
+ * The order of work is that of Hugging Face's tokenizers (docs: "The tokenization
+ * pipeline"): added tokens are cut out of the raw text first (leftmost, longest), the
+ * rest is NFC-normalised, split by the pre-tokenizer's regex, mapped byte by byte to
+ * the printable alphabet of GPT-2, and merged by rank.
+ *
+ * Threads: constant after tokenizer_open; any number may encode at once. Ownership: new
+ * from tokenizer_open, freed by tokenizer_destroy.
+ */
+#ifndef SLUICE_MODEL_TOKENIZER_H
+#define SLUICE_MODEL_TOKENIZER_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tokenizer;
+
+/* Reads <folder>/tokenizer.json and <folder>/tokenizer_config.json. Refuses what it
+ * does not implement (another model than BPE, another normalizer than NFC, added tokens
+ * with lstrip, rstrip or single_word) by name. */
+enum err_code
+tokenizer_open(struct tokenizer **out, const char *folder, struct err *err);
+void tokenizer_destroy(struct tokenizer *tokenizer);
+
+/* The length every prompt is cut or padded to: model_max_length of
+ * tokenizer_config.json, at most 512. */
+size_t tokenizer_limit(const struct tokenizer *tokenizer);
+
+/* One more than the largest id it can produce. */
+size_t tokenizer_vocabulary_size(const struct tokenizer *tokenizer);
+
+/* Encodes UTF-8 text, without any template. Writes at most `limit` ids to `ids` and the
+ * number that the whole text has to *total, which may be larger. */
+enum err_code tokenizer_encode(const struct tokenizer *tokenizer,
+                               const char *text,
+                               size_t length,
+                               uint32_t *ids,
+                               size_t limit,
+                               size_t *total,
+                               struct err *err);
+
+/* Encodes a prompt inside klein's chat template (diffusers pipeline_flux2_klein.py,
+ * _get_qwen3_prompt_embeds: user message, generation prompt, thinking off), cut and
+ * right-padded to tokenizer_limit(). ids has room for that many. *used becomes the
+ * number of ids that are not padding, *total the number before cutting. */
+enum err_code tokenizer_encode_prompt(const struct tokenizer *tokenizer,
+                                      const char *prompt,
+                                      size_t length,
+                                      uint32_t *ids,
+                                      size_t *used,
+                                      size_t *total,
+                                      struct err *err);
+
+#endif
