@@ -39,7 +39,10 @@ enum err_code err_prefix(struct err *err, enum err_code code, const char *format
     va_start(ap, format);
     int n = vsnprintf(err->message, sizeof(err->message), format, ap);
     va_end(ap);
-    if (n >= 0 && (size_t)n < sizeof(err->message))
-        (void)snprintf(err->message + n, sizeof(err->message) - (size_t)n, ": %s", old);
+    if (n >= 0 && (size_t)n + 2 < sizeof(err->message)) {
+        /* The old text is cut where the two do not fit together. */
+        size_t room = sizeof(err->message) - (size_t)n - 3;
+        (void)snprintf(err->message + n, room + 3, ": %.*s", (int)room, old);
+    }
     return code;
 }

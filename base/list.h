@@ -21,7 +21,8 @@ struct list {
     struct list_node head; /* head.next is the first, head.previous the last */
 };
 
-#define list_entry(node, type, member) ((type *)(void *)((char *)(node) - offsetof(type, member)))
+#define list_entry(node, type, member)                                                   \
+    ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 static inline void list_init(struct list *list)
 {

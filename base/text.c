@@ -11,8 +11,8 @@
 static size_t sequence_length(const unsigned char *p, size_t left)
 {
     static const struct {
-        unsigned char first, last;        /* range of the lead byte */
-        unsigned char low, high;          /* range of the second byte */
+        unsigned char first, last; /* range of the lead byte */
+        unsigned char low, high;   /* range of the second byte */
         unsigned char length;
     } forms[] = {
         {0x00, 0x7F, 0x00, 0x00, 1}, {0xC2, 0xDF, 0x80, 0xBF, 2},
@@ -102,8 +102,8 @@ read_all(int fd, char *data, size_t length, const char *path, struct err *err)
     return ERR_OK;
 }
 
-enum err_code
-text_read_file(char **out, size_t *length, const char *path, size_t limit, struct err *err)
+enum err_code text_read_file(
+    char **out, size_t *length, const char *path, size_t limit, struct err *err)
 {
     struct stat st;
     char *data = NULL;

@@ -26,7 +26,7 @@ bool text_equal_ignoring_case(const char *a, const char *b);
 
 /* Reads a whole regular file of at most `limit` bytes. *out is new, NUL-terminated,
  * and freed by the caller with free(). */
-enum err_code
-text_read_file(char **out, size_t *length, const char *path, size_t limit, struct err *err);
+enum err_code text_read_file(
+    char **out, size_t *length, const char *path, size_t limit, struct err *err);
 
 #endif

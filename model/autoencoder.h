@@ -1,8 +1,8 @@
 /*
  * autoencoder - turns a finished latent into pixels.
  *
- * Threads: several workers may be inside decode at once. Ownership: the implementation
- * owns everything behind `self`; arguments are borrowed for the call.
+ * Threads: several workers may be inside decode at once. Ownership: what is behind
+ * `self` belongs to a component (component.h); arguments are borrowed for the call.
  */
 #ifndef SLUICE_MODEL_AUTOENCODER_H
 #define SLUICE_MODEL_AUTOENCODER_H
@@ -11,25 +11,26 @@
 
 #include <stddef.h>
 
+/* A finished trajectory: [height * width, channels], in the order of the velocity's x. */
+struct latent {
+    const float *values;
+    size_t height, width;
+};
+
 struct autoencoder {
-    void *self;
+    const void *self;
     size_t channels; /* of a latent token */
     size_t patch;    /* pixels a side that one latent token becomes */
 
-    /* latent is [height * width, channels] as the velocity's x; pixels becomes
-     * [height * patch, width * patch, 3], about -1 to 1, not clamped. */
-    enum err_code (*decode)(void *self,
+    /* pixels becomes [height * patch, width * patch, 3], about -1 to 1, not clamped. */
+    enum err_code (*decode)(const void *self,
                             const struct run *run,
-                            const float *latent,
-                            size_t height,
-                            size_t width,
+                            const struct latent *latent,
                             float *pixels,
                             struct err *err);
 
-    /* Bytes of scratch that decode needs for a grid of height x width tokens. */
-    size_t (*scratch)(void *self, size_t height, size_t width);
-
-    void (*destroy)(void *self);
+    /* Bytes of scratch that decode needs for a grid of this many tokens. */
+    size_t (*scratch)(const void *self, size_t latent_tokens);
 };
 
 #endif

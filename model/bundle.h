@@ -31,12 +31,12 @@ enum bundle_part { BUNDLE_TEXT_ENCODER, BUNDLE_TRANSFORMER, BUNDLE_AUTOENCODER }
 
 /* One component's share of the folder and of memory. */
 struct bundle_part_info {
-    const char *label;       /* "transformer" */
-    const char *class_name;  /* "Flux2Transformer2DModel" */
-    size_t parameters;       /* elements of all the tensors the model is made of */
-    size_t file_bytes;       /* of its weight files */
-    size_t memory_bytes;     /* of the tensors that are used, as kept in memory */
-    size_t unused_tensors;   /* in the files, but not used to generate */
+    const char *label;      /* "transformer" */
+    const char *class_name; /* "Flux2Transformer2DModel" */
+    size_t parameters;      /* elements of all the tensors the model is made of */
+    size_t file_bytes;      /* of its weight files */
+    size_t memory_bytes;    /* of the tensors that are used, as kept in memory */
+    size_t unused_tensors;  /* in the files, but not used to generate */
 };
 
 struct bundle_info {
@@ -63,9 +63,17 @@ void bundle_destroy(struct bundle *bundle);
 
 const struct bundle_info *bundle_info(const struct bundle *bundle);
 
-/* Bytes of scratch one worker needs for images of at most max_pixels: the largest need
- * of an encode, a velocity evaluation and a decode. */
-size_t bundle_scratch(const struct bundle *bundle, size_t max_pixels);
+/* What one worker may be asked for at once. */
+struct bundle_load_limits {
+    size_t max_pixels;   /* of one image */
+    size_t round_items;  /* velocities of one evaluation */
+    size_t round_tokens; /* their latent tokens together */
+};
+
+/* Bytes of scratch one worker needs under these limits: the largest need of an encode, a
+ * velocity evaluation and a decode. */
+size_t bundle_scratch(const struct bundle *bundle,
+                      const struct bundle_load_limits *limits);
 
 /* Reads the weights, refuses NaN and infinity in them, compares the matrix product of
  * each shape in use with plain C, and computes info's digest: SHA-256 over the config

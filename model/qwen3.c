@@ -1,0 +1,361 @@
+#include "model/qwen3.h"
+
+#include "base/size.h"
+#include "model/config.h"
+#include "model/kernels/activation.h"
+#include "model/kernels/attention.h"
+#include "model/kernels/norm.h"
+#include "model/kernels/rotary.h"
+#include "model/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LAYERS = 256 };
+
+struct layer {
+    const float *input_norm, *post_attention_norm, *q_norm, *k_norm;
+    struct linear q, k, v, o, gate, up, down;
+};
+
+struct qwen3 {
+    size_t vocabulary, width, mlp, n_layers, heads, key_heads, head_size;
+    float epsilon;
+    double theta;
+    struct qwen3_taps taps;
+    struct weights *weights;
+    struct linear embedding;
+    struct layer *layers; /* as many as the last tap needs */
+};
+
+/* The buffers of one encode; [n, ...] for n tokens. */
+struct buffers {
+    size_t n, used;         /* tokens, and those that are no padding */
+    float *hidden, *normed; /* [n, width] */
+    float *q, *attended;    /* [n, heads, head_size] */
+    float *k, *v;           /* [n, key_heads, head_size] */
+    float *gate, *up;       /* [n, mlp] */
+    float *cosine, *sine;   /* [n, head_size / 2] */
+    float *scores, *panel;
+};
+
+static void
+lay_out(const struct qwen3 *m, struct arena *arena, size_t n, struct buffers *b)
+{
+    b->n = n;
+    size_t queries = m->heads * m->head_size, keys = m->key_heads * m->head_size;
+    b->hidden = arena_take_floats(arena, size_multiply(n, m->width));
+    b->normed = arena_take_floats(arena, size_multiply(n, m->width));
+    b->q = arena_take_floats(arena, size_multiply(n, queries));
+    b->attended = arena_take_floats(arena, size_multiply(n, queries));
+    b->k = arena_take_floats(arena, size_multiply(n, keys));
+    b->v = arena_take_floats(arena, size_multiply(n, keys));
+    b->gate = arena_take_floats(arena, size_multiply(n, m->mlp));
+    b->up = arena_take_floats(arena, size_multiply(n, m->mlp));
+    b->cosine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
+    b->sine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
+    b->scores = arena_take_floats(arena, attention_scratch(n));
+    b->panel = arena_take_floats(
+        arena, linear_panel(size_max(m->mlp, size_max(m->width, queries))));
+}
+
+static void read_config(struct qwen3 *m, struct config *config)
+{
+    m->vocabulary = config_size(config, "vocab_size", 1, 1 << 24);
+    m->width = config_size(config, "hidden_size", 1, 1 << 16);
+    m->mlp = config_size(config, "intermediate_size", 1, 1 << 18);
+    m->n_layers = config_size(config, "num_hidden_layers", 1, MAX_LAYERS);
+    m->heads = config_size(config, "num_attention_heads", 1, 1 << 10);
+    m->key_heads = config_size_or(config, "num_key_value_heads", 1, 1 << 10, m->heads);
+    m->head_size = config_size_or(config, "head_dim", 2, 1 << 12, 128);
+    m->epsilon = (float)config_number_or(config, "rms_norm_eps", 1e-12, 1.0, 1e-6);
+    m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e6);
+    m->theta = config_nested_number_or(config, "rope_parameters", "rope_theta", m->theta);
+
+    config_expect_text(config, "model_type", "qwen3");
+    if (strcmp(config_text_or(config, "hidden_act", "silu"), "silu") != 0)
+        config_refuse(config, "hidden_act: only silu is supported");
+    if (config_flag_or(config, "attention_bias", false))
+        config_refuse(config, "attention_bias: only false is supported");
+    if (config_flag_or(config, "use_sliding_window", false))
+        config_refuse(config, "use_sliding_window: only false is supported");
+    if (config_has(config, "rope_scaling"))
+        config_refuse(config, "rope_scaling: only null is supported");
+    if (m->heads % m->key_heads != 0)
+        config_refuse(config,
+                      "num_key_value_heads (%zu) does not divide "
+                      "num_attention_heads (%zu)",
+                      m->key_heads, m->heads);
+    if (m->head_size % 2 != 0)
+        config_refuse(config, "head_dim: %zu is odd", m->head_size);
+}
+
+/* Fills in the default taps and checks that they rise and lie inside the model. */
+static void settle_taps(struct qwen3 *m, struct config *config)
+{
+    struct qwen3_taps *taps = &m->taps;
+    if (taps->n == 0) {
+        if (m->n_layers % 4 != 0)
+            config_refuse(config,
+                          "num_hidden_layers is %zu: the default text taps are "
+                          "L/4, L/2 and 3L/4 of a multiple of 4; name others as "
+                          "text_taps in sluice.json",
+                          m->n_layers);
+        taps->n = 3;
+        for (size_t i = 0; i < taps->n; i++)
+            taps->layers[i] = (i + 1) * m->n_layers / 4;
+    }
+    for (size_t i = 0; i < taps->n; i++) {
+        if (taps->layers[i] < 1 || taps->layers[i] > m->n_layers ||
+            (i > 0 && taps->layers[i] <= taps->layers[i - 1]))
+            config_refuse(config,
+                          "text tap %zu: expected rising numbers from 1 to the %zu "
+                          "layers there are",
+                          taps->layers[i], m->n_layers);
+    }
+}
+
+static void bind(void *self)
+{
+    struct qwen3 *m = self;
+    struct weights *w = m->weights;
+    size_t queries = m->heads * m->head_size, keys = m->key_heads * m->head_size;
+    weights_prefix(w, "model.");
+    weights_table(w, &m->embedding, "embed_tokens", m->vocabulary, m->width);
+    for (size_t i = 0; i < m->taps.layers[m->taps.n - 1]; i++) {
+        struct layer *l = &m->layers[i];
+        weights_prefix(w, "model.layers.%zu.", i);
+        weights_vector(w, &l->input_norm, "input_layernorm.weight", m->width);
+        weights_vector(w, &l->post_attention_norm, "post_attention_layernorm.weight",
+                       m->width);
+        weights_vector(w, &l->q_norm, "self_attn.q_norm.weight", m->head_size);
+        weights_vector(w, &l->k_norm, "self_attn.k_norm.weight", m->head_size);
+        weights_linear(w, &l->q, "self_attn.q_proj", queries, m->width, false);
+        weights_linear(w, &l->k, "self_attn.k_proj", keys, m->width, false);
+        weights_linear(w, &l->v, "self_attn.v_proj", keys, m->width, false);
+        weights_linear(w, &l->o, "self_attn.o_proj", m->width, queries, false);
+        weights_linear(w, &l->gate, "mlp.gate_proj", m->mlp, m->width, false);
+        weights_linear(w, &l->up, "mlp.up_proj", m->mlp, m->width, false);
+        weights_linear(w, &l->down, "mlp.down_proj", m->width, m->mlp, false);
+    }
+}
+
+static void destroy(void *self)
+{
+    struct qwen3 *m = self;
+    weights_close(m->weights);
+    free(m->layers);
+    free(m);
+}
+
+static void
+apply(const struct linear *linear, const float *in, float *out, const struct buffers *b)
+{
+    struct linear_rows rows = {b->n, in, linear->inputs, out, linear->outputs};
+    linear_apply(linear, &rows, b->panel);
+}
+
+/* RMSNorm of every head on its own, then rotation. */
+static void prepare_heads(const struct qwen3 *m,
+                          size_t heads,
+                          const float *weight,
+                          const struct buffers *b,
+                          float *x)
+{
+    struct norm_rms norm = {
+        .rows = b->n * heads,
+        .n = m->head_size,
+        .in_stride = m->head_size,
+        .out_stride = m->head_size,
+        .in = x,
+        .weight = weight,
+        .out = x,
+        .epsilon = m->epsilon,
+    };
+    norm_rms(&norm);
+    struct rotary rotary = {
+        .pairs = ROTARY_HALVES,
+        .tokens = b->n,
+        .heads = heads,
+        .head_size = m->head_size,
+        .stride = heads * m->head_size,
+        .cosine = b->cosine,
+        .sine = b->sine,
+        .x = x,
+    };
+    rotary_apply(&rotary);
+}
+
+static void normalise(const struct qwen3 *m, const float *weight, const struct buffers *b)
+{
+    struct norm_rms norm = {
+        .rows = b->n,
+        .n = m->width,
+        .in_stride = m->width,
+        .out_stride = m->width,
+        .in = b->hidden,
+        .weight = weight,
+        .out = b->normed,
+        .epsilon = m->epsilon,
+    };
+    norm_rms(&norm);
+}
+
+static void attend(const struct qwen3 *m, const struct layer *l, const struct buffers *b)
+{
+    apply(&l->q, b->normed, b->q, b);
+    apply(&l->k, b->normed, b->k, b);
+    apply(&l->v, b->normed, b->v, b);
+    prepare_heads(m, m->heads, l->q_norm, b, b->q);
+    prepare_heads(m, m->key_heads, l->k_norm, b, b->k);
+    struct attention attention = {
+        .queries = b->n,
+        .keys = b->n,
+        .heads = m->heads,
+        .key_heads = m->key_heads,
+        .head_size = m->head_size,
+        .q = b->q,
+        .k = b->k,
+        .v = b->v,
+        .q_stride = m->heads * m->head_size,
+        .k_stride = m->key_heads * m->head_size,
+        .v_stride = m->key_heads * m->head_size,
+        .out = b->attended,
+        .out_stride = m->heads * m->head_size,
+        .causal = true,
+        .valid_keys = b->used,
+    };
+    attention_apply(&attention, b->scores);
+    apply(&l->o, b->attended, b->normed, b);
+}
+
+static void
+apply_layer(const struct qwen3 *m, const struct layer *l, const struct buffers *b)
+{
+    normalise(m, l->input_norm, b);
+    attend(m, l, b);
+    activation_add(b->hidden, b->normed, b->n * m->width);
+
+    normalise(m, l->post_attention_norm, b);
+    apply(&l->gate, b->normed, b->gate, b);
+    apply(&l->up, b->normed, b->up, b);
+    activation_gated(b->gate, b->up, b->gate, b->n * m->mlp);
+    apply(&l->down, b->gate, b->normed, b);
+    activation_add(b->hidden, b->normed, b->n * m->width);
+}
+
+/* Token t's embedding and its rotation angles. */
+static void
+start_token(const struct qwen3 *m, size_t t, uint32_t id, const struct buffers *b)
+{
+    const unsigned char *row = m->embedding.data;
+    size_t half = m->head_size / 2;
+    row += id * m->width * linear_element_size(m->embedding.dtype);
+    linear_widen(m->embedding.dtype, row, m->width, b->hidden + t * m->width);
+    rotary_angles((double)t, m->theta, m->head_size, b->cosine + t * half,
+                  b->sine + t * half);
+}
+
+static enum err_code run_layers(const struct qwen3 *m,
+                                const struct run *run,
+                                const struct buffers *b,
+                                float *context,
+                                struct err *err)
+{
+    size_t row = m->taps.n * m->width;
+    for (size_t tap = 0, i = 0; tap < m->taps.n; i++) {
+        enum err_code code = run_check(run, err);
+        if (code != ERR_OK)
+            return code;
+        apply_layer(m, &m->layers[i], b);
+        if (i + 1 < m->taps.layers[tap])
+            continue;
+        for (size_t t = 0; t < b->n; t++)
+            memcpy(context + t * row + tap * m->width, b->hidden + t * m->width,
+                   m->width * sizeof(float));
+        tap++;
+    }
+    return ERR_OK;
+}
+
+static enum err_code encode(const void *self,
+                            const struct run *run,
+                            const struct text_tokens *tokens,
+                            float *context,
+                            struct err *err)
+{
+    const struct qwen3 *m = self;
+    struct buffers b = {.used = tokens->used};
+    size_t mark = arena_mark(run->scratch);
+    lay_out(m, run->scratch, tokens->n, &b);
+    enum err_code code = arena_check(run->scratch, "a prompt", err);
+    for (size_t t = 0; code == ERR_OK && t < tokens->n; t++) {
+        if (tokens->ids[t] >= m->vocabulary)
+            code = err_set(err, ERR_INVALID, "token id %u, the vocabulary has %zu",
+                           tokens->ids[t], m->vocabulary);
+        else
+            start_token(m, t, tokens->ids[t], &b);
+    }
+    if (code == ERR_OK)
+        code = run_layers(m, run, &b, context, err);
+    arena_rewind(run->scratch, mark);
+    return code;
+}
+
+static size_t scratch(const void *self, size_t n)
+{
+    struct arena arena;
+    struct buffers b;
+    arena_init_measuring(&arena);
+    lay_out(self, &arena, n, &b);
+    return arena.used;
+}
+
+static enum err_code open_parts(struct qwen3 *m, const char *folder, struct err *err)
+{
+    struct config config;
+    enum err_code code = config_open(&config, folder, "config.json", err);
+    if (code != ERR_OK)
+        return code;
+    read_config(m, &config);
+    settle_taps(m, &config);
+    code = config_check(&config, err);
+    config_close(&config);
+    if (code != ERR_OK)
+        return code;
+
+    m->layers = calloc(m->n_layers, sizeof(*m->layers));
+    if (m->layers == NULL)
+        return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
+    code = weights_open(&m->weights, folder, "model", err);
+    if (code != ERR_OK)
+        return code;
+    bind(m);
+    return weights_check(m->weights, err);
+}
+
+enum err_code qwen3_open(struct component *component,
+                         struct text_encoder *encoder,
+                         const char *folder,
+                         const struct qwen3_taps *taps,
+                         struct err *err)
+{
+    struct qwen3 *m = calloc(1, sizeof(*m));
+    if (m == NULL)
+        return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
+    m->taps = *taps;
+    enum err_code code = open_parts(m, folder, err);
+    if (code != ERR_OK) {
+        destroy(m);
+        return code;
+    }
+    *component = (struct component){m, m->weights, bind, destroy};
+    *encoder = (struct text_encoder){
+        .self = m,
+        .width = m->taps.n * m->width,
+        .vocabulary = m->vocabulary,
+        .encode = encode,
+        .scratch = scratch,
+    };
+    return ERR_OK;
+}

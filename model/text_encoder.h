@@ -1,8 +1,8 @@
 /*
  * text_encoder - turns token ids into the context that the velocity is conditioned on.
  *
- * Threads: several workers may be inside encode at once. Ownership: the implementation
- * owns everything behind `self`; arguments are borrowed for the call.
+ * Threads: several workers may be inside encode at once. Ownership: what is behind
+ * `self` belongs to a component (component.h); arguments are borrowed for the call.
  */
 #ifndef SLUICE_MODEL_TEXT_ENCODER_H
 #define SLUICE_MODEL_TEXT_ENCODER_H
@@ -12,24 +12,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct text_encoder {
-    void *self;
-    size_t width; /* floats a token in the context */
+/* A prompt as the tokenizer gives it. */
+struct text_tokens {
+    const uint32_t *ids;
+    size_t n;    /* the model's text length */
+    size_t used; /* of which the first `used` are text and the rest padding; at least 1 */
+};
 
-    /* ids has n tokens, of which the first `used` are text and the rest padding.
-     * context becomes [n, width]. */
-    enum err_code (*encode)(void *self,
+struct text_encoder {
+    const void *self;
+    size_t width;      /* floats a token in the context */
+    size_t vocabulary; /* ids are below this */
+
+    /* context becomes [tokens->n, width]. */
+    enum err_code (*encode)(const void *self,
                             const struct run *run,
-                            const uint32_t *ids,
-                            size_t n,
-                            size_t used,
+                            const struct text_tokens *tokens,
                             float *context,
                             struct err *err);
 
     /* Bytes of scratch that encode needs for n tokens. */
-    size_t (*scratch)(void *self, size_t n);
-
-    void (*destroy)(void *self);
+    size_t (*scratch)(const void *self, size_t n);
 };
 
 #endif

@@ -23,8 +23,7 @@ struct tokenizer;
 /* Reads <folder>/tokenizer.json and <folder>/tokenizer_config.json. Refuses what it
  * does not implement (another model than BPE, another normalizer than NFC, added tokens
  * with lstrip, rstrip or single_word) by name. */
-enum err_code
-tokenizer_open(struct tokenizer **out, const char *folder, struct err *err);
+enum err_code tokenizer_open(struct tokenizer **out, const char *folder, struct err *err);
 void tokenizer_destroy(struct tokenizer *tokenizer);
 
 /* The length every prompt is cut or padded to: model_max_length of

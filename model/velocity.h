@@ -8,8 +8,8 @@
  * interface, never in front of it.
  *
  * Threads: several workers may be inside eval at once, each with its own run.
- * Ownership: the implementation owns everything behind `self`; all pointers in an item
- * are borrowed for the call.
+ * Ownership: what is behind `self` belongs to a component (component.h); all pointers in
+ * an item are borrowed for the call.
  */
 #ifndef SLUICE_MODEL_VELOCITY_H
 #define SLUICE_MODEL_VELOCITY_H
@@ -34,23 +34,29 @@ struct velocity_item {
     float *v;
 };
 
+/* How much eval may be asked for at once, for sizing its scratch memory. */
+struct velocity_load {
+    size_t items;         /* of one call */
+    size_t latent_tokens; /* of the largest item */
+    size_t total_tokens;  /* latent tokens of all items together */
+    size_t text_tokens;   /* of each item's condition */
+};
+
 struct velocity {
-    void *self;
-    size_t channels; /* of x and v */
+    const void *self;
+    size_t channels;      /* of x and v */
+    size_t context_width; /* that conditions must have */
 
     /* Evaluates n >= 1 items. ERR_CANCELED when run->stop was seen (v is then
      * undefined), ERR_NO_MEMORY when run->scratch is smaller than scratch() says. */
-    enum err_code (*eval)(void *self,
+    enum err_code (*eval)(const void *self,
                           const struct run *run,
                           const struct velocity_item *items,
                           size_t n,
                           struct err *err);
 
-    /* Bytes of scratch that eval needs for items of at most this many latent tokens,
-     * whatever their number. */
-    size_t (*scratch)(void *self, size_t latent_tokens, size_t text_tokens);
-
-    void (*destroy)(void *self);
+    /* Bytes of scratch that eval needs for at most this load. */
+    size_t (*scratch)(const void *self, const struct velocity_load *load);
 };
 
 #endif

@@ -1,0 +1,79 @@
+/*
+ * flux2_blocks - the blocks of the FLUX.2 transformer, for one item at a time.
+ *
+ * Source: diffusers, models/transformers/transformer_flux2.py: Flux2TransformerBlock
+ * (two streams, text and image, that meet in attention) and
+ * Flux2SingleTransformerBlock (one stream, attention and feed-forward side by side).
+ * Tokens stand in the order [text, image] throughout.
+ *
+ * Threads: pure, but for the item's own buffers. Ownership: all borrowed.
+ */
+#ifndef SLUICE_MODEL_FLUX2_BLOCKS_H
+#define SLUICE_MODEL_FLUX2_BLOCKS_H
+
+#include "base/arena.h"
+#include "model/linear.h"
+
+#include <stddef.h>
+
+/* Sizes that all blocks share. */
+struct flux2_sizes {
+    size_t heads, head_size;
+    size_t width; /* D = heads * head_size */
+    size_t mlp;   /* hidden size of the feed-forward layers */
+    float epsilon;
+};
+
+/* One stream of a double block. */
+struct flux2_stream {
+    struct linear q, k, v, out;   /* [D, D] each */
+    const float *q_norm, *k_norm; /* [head_size] */
+    struct linear ff_in, ff_out;  /* [2 mlp, D], [D, mlp] */
+};
+
+struct flux2_double_block {
+    struct flux2_stream image, text;
+};
+
+struct flux2_single_block {
+    struct linear in;             /* [3 D + 2 mlp, D]: q, k, v, gate, up */
+    struct linear out;            /* [D, D + mlp]: of attention beside feed-forward */
+    const float *q_norm, *k_norm; /* [head_size] */
+};
+
+/* One item between the blocks. The modulation vectors are slices of what the time
+ * became: (shift, scale, gate) once or twice, D values each. */
+struct flux2_item {
+    size_t text_tokens, image_tokens;
+    float *x; /* [text + image, D], the residual stream */
+    const float *image_modulation, *text_modulation; /* 6 D each */
+    const float *single_modulation;                  /* 3 D */
+    const float *cosine, *sine;                      /* [text + image, head_size / 2] */
+};
+
+/* Buffers that one block at a time works in, for items of at most some tokens. */
+struct flux2_work {
+    float *normed; /* [tokens, D] */
+    float *wide;   /* [tokens, 3 D + 2 mlp] */
+    float *joined; /* [tokens, D + mlp] */
+    float *scores; /* attention_scratch */
+    float *panel;  /* linear_panel of the widest layer; laid out by the owner */
+};
+
+/* Takes the buffers, but for the panel, from the arena. */
+void flux2_work_lay_out(const struct flux2_sizes *sizes,
+                        size_t tokens,
+                        struct arena *arena,
+                        struct flux2_work *work);
+
+void flux2_double_block_apply(const struct flux2_sizes *sizes,
+                              const struct flux2_double_block *block,
+                              const struct flux2_item *item,
+                              const struct flux2_work *work);
+
+void flux2_single_block_apply(const struct flux2_sizes *sizes,
+                              const struct flux2_single_block *block,
+                              const struct flux2_item *item,
+                              const struct flux2_work *work);
+
+#endif

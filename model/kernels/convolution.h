@@ -1,0 +1,31 @@
+/*
+ * convolution - 3x3 convolution with a border of zeros, over [height, width, channels].
+ *
+ * Patches of a block of pixels are laid out as rows and multiplied with the kernel as
+ * one matrix. Nearest-neighbour doubling of the input is part of the patch's addressing.
+ *
+ * Threads: pure. Ownership: arrays are borrowed for the call.
+ */
+#ifndef SLUICE_MODEL_KERNELS_CONVOLUTION_H
+#define SLUICE_MODEL_KERNELS_CONVOLUTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct convolution {
+    size_t height, width; /* of the output */
+    size_t in_channels, out_channels;
+    bool doubled; /* the input is [height/2, width/2, in_channels], each pixel read as 2x2
+                   */
+    const float *in;
+    const float *weight; /* [out_channels, 3, 3, in_channels] */
+    const float *bias;   /* [out_channels] */
+    float *out;          /* [height, width, out_channels] */
+};
+
+/* Floats of scratch that convolution_apply needs. */
+size_t convolution_scratch(size_t in_channels);
+
+void convolution_apply(const struct convolution *convolution, float *scratch);
+
+#endif
