@@ -9,9 +9,10 @@
 
 #include <stdbool.h>
 
-/* Whether `accept` (NULL: the header is absent, everything is allowed) gives media_type
- * a quality above 0. The most specific range decides; parameters other than q are
- * ignored; a part that is malformed allows nothing. */
+/* Whether `accept` (NULL: the header is absent, everything is allowed; so it is by one
+ * that names nothing) gives media_type a quality above 0. The most specific range
+ * decides, of equals the most generous; parameters other than q are ignored; a part that
+ * is malformed allows nothing. Several header lines are one, joined by commas. */
 bool accept_allows(const char *accept, const char *media_type);
 
 /* Whether a Content-Type header names application/json (any parameters; charset, if

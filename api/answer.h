@@ -30,7 +30,8 @@ struct answer_header {
 /* Sluice-Seed, Sluice-Steps, Sluice-Evaluations, Sluice-Model ("house; digest=<hex>"),
  * Sluice-Prompt-Tokens ("17/32"; "32/32; cut=45" when 45 tokens were cut to 32),
  * Server-Timing ("queue;dur=1.2, encode;dur=..., steps;dur=..., decode;dur=...", W3C
- * Server Timing, milliseconds). Returns how many were written. */
+ * Server Timing, milliseconds). Returns how many were written. The values are printable
+ * ASCII whatever the model's name is. */
 size_t answer_headers(const struct answer_facts *facts,
                       const struct request *request,
                       const char *model_name,
@@ -40,7 +41,8 @@ size_t answer_headers(const struct answer_facts *facts,
 /* The text as Automatic1111 writes it (modules/processing.py, create_infotext):
  * prompt, "Negative prompt: ..." when there is one, then "Steps: 20, Sampler: Euler,
  * CFG scale: 3, Seed: 7, Size: 128x128, Model hash: 0123456789, Model: house,
- * Version: sluice 0.1.0". */
+ * Version: sluice 0.1.0" for the version "0.1.0". A name with a comma, a colon or a
+ * newline is quoted as JSON. Appends UTF-8; without memory the buf fails. */
 void answer_parameters_text(const struct request *request,
                             const char *model_name,
                             const char *model_digest,

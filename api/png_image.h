@@ -16,7 +16,8 @@
 #include <stdint.h>
 
 /* rgb is [height, width, 3]. parameters (may be NULL) becomes the text chunk
- * "parameters": tEXt when it is ASCII, else iTXt in UTF-8. */
+ * "parameters": tEXt when it is ASCII, else iTXt in UTF-8. Appends to *out, which is of
+ * no use after a failure. ERR_NO_MEMORY when the file does not fit into *out. */
 enum err_code png_image_encode(struct buf *out,
                                const uint8_t *rgb,
                                size_t width,

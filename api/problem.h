@@ -41,8 +41,10 @@ struct problem {
     const char *allow;      /* for 405: the methods there are; borrowed, static */
 };
 
-/* Fills *problem and returns false, so that refusing is one statement. field may be
- * NULL. */
+/* Fills *problem (line, column, retry_after and allow become 0) and returns false, so
+ * that refusing is one statement. field may be NULL. What does not fit is cut; what is
+ * not UTF-8, as a client's bytes may not be, becomes '?'. The arguments may point into
+ * *problem. */
 bool problem_set(struct problem *problem,
                  enum problem_kind kind,
                  const char *field,
@@ -54,10 +56,11 @@ int problem_status(enum problem_kind kind);
 /* The short name that ends the type's URI reference and labels the metrics: "overloaded". */
 const char *problem_type(enum problem_kind kind);
 
-/* Appends the JSON object: type ("/problems/overloaded"), title, status, detail, and
- * field, line, column, retry_after where they are set. */
+/* Appends the JSON object and a newline: type ("/problems/overloaded"), title, status,
+ * and detail, instance (the request's id; may be NULL), field, line, column, retry_after
+ * where they are set. Without memory the buf fails. */
 void problem_write(const struct problem *problem, const char *request_id, struct buf *out);
 
-#define PROBLEM_MEDIA_TYPE "application/problem+json"
+#define PROBLEM_CONTENT_TYPE "application/problem+json"
 
 #endif

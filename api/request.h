@@ -48,8 +48,8 @@ bool request_parse(struct request *out,
                    uint32_t random_seed,
                    struct problem *problem);
 
-/* The same checks for values that did not come as JSON (the command line). The strings
- * are copied. */
+/* The same rules for values that did not come as JSON (the command line). request_parse
+ * ends with this, so that each rule exists once. */
 bool request_check(const struct request *request,
                    const struct request_limits *limits,
                    struct problem *problem);

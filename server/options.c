@@ -1,0 +1,490 @@
+#include "server/options.h"
+
+#include "base/size.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind {
+    KIND_TEXT,
+    KIND_COUNT,      /* uint64_t, decimal */
+    KIND_BYTES,      /* uint64_t, decimal; K, M, G behind it for powers of 1024 */
+    KIND_NUMBER,     /* double */
+    KIND_BOOL,       /* bool */
+    KIND_SWITCH,     /* bool that the bare flag makes true */
+    KIND_SWITCH_OFF, /* bool that the bare flag makes false */
+};
+
+enum {
+    SERVE = COMMAND_SERVE,
+    GENERATE = COMMAND_GENERATE,
+    INSPECT = COMMAND_INSPECT,
+    HEALTHCHECK = COMMAND_HEALTHCHECK,
+};
+
+struct option {
+    const char *flag;
+    const char *value; /* what help calls its value; NULL: a switch, which needs none */
+    enum kind kind;
+    unsigned commands;    /* that take it */
+    uint64_t low, high;   /* of COUNT and NUMBER */
+    const char *fallback; /* the default, as one would write it; NULL: 0, NULL or false */
+    const char *help;
+    size_t offset; /* into struct options */
+    char letter;   /* of the short form; 0: none */
+    bool required;
+};
+
+#define AT(member) offsetof(struct options, member)
+
+static const struct option table[] = {
+    {"model", "DIR", KIND_TEXT, SERVE | GENERATE | INSPECT, 0, 0, "model/house",
+     "model folder in diffusers layout", AT(model), 0, false},
+
+    {"host", "ADDRESS", KIND_TEXT, SERVE | HEALTHCHECK, 0, 0, "127.0.0.1",
+     "address to listen on", AT(host), 0, false},
+    {"port", "N", KIND_COUNT, SERVE, 0, 65535, "8080",
+     "port of the service; 0: any free one", AT(port), 0, false},
+    {"admin-port", "N", KIND_COUNT, SERVE | HEALTHCHECK, 0, 65535, "8081",
+     "port of probes and metrics; 0: any free one", AT(admin_port), 0, false},
+    {"workers", "N", KIND_COUNT, SERVE | INSPECT, 0, 1024, "0",
+     "computing threads; 0: one a processor", AT(workers), 0, false},
+    {"max-batch", "N", KIND_COUNT, SERVE | INSPECT, 1, 64, "8",
+     "requests stepped together", AT(max_batch), 0, false},
+    {"queue", "N", KIND_COUNT, SERVE, 0, 100000, "64",
+     "requests that may wait; more are refused", AT(queue), 0, false},
+    {"max-steps", "N", KIND_COUNT, SERVE | GENERATE, 1, 1000, "100",
+     "the most steps of a request", AT(max_steps), 0, false},
+    {"max-pixels", "N", KIND_COUNT, SERVE | GENERATE | INSPECT, 0, UINT64_C(1) << 28, "0",
+     "the largest image; 0: the model's own limit", AT(max_pixels), 0, false},
+    {"context-cache", "BYTES", KIND_BYTES, SERVE | INSPECT, 0, 0, "64M",
+     "encoded prompts that are kept", AT(context_cache), 0, false},
+    {"memory-limit", "BYTES", KIND_BYTES, SERVE | GENERATE | INSPECT, 0, 0, "0",
+     "0: the cgroup's or the machine's", AT(memory_limit), 0, false},
+    {"drain-delay", "SECONDS", KIND_COUNT, SERVE, 0, 3600, "5",
+     "service after SIGTERM, while not ready", AT(drain_delay), 0, false},
+    {"drain-timeout", "SECONDS", KIND_COUNT, SERVE, 0, 86400, "30",
+     "then the time to finish what was accepted", AT(drain_timeout), 0, false},
+    {"metrics-on-service", "on|off", KIND_BOOL, SERVE, 0, 0, "on",
+     "probes and metrics on --port too", AT(metrics_on_service), 0, false},
+    {"no-png-text", NULL, KIND_SWITCH_OFF, SERVE | GENERATE, 0, 0, "off",
+     "no parameters text in the PNG", AT(png_text), 0, false},
+
+    {"prompt", "TEXT", KIND_TEXT, GENERATE, 0, 0, NULL, "what to draw; required",
+     AT(prompt), 0, true},
+    {"negative-prompt", "TEXT", KIND_TEXT, GENERATE, 0, 0, "",
+     "what to stay away from; needs guidance", AT(negative_prompt), 0, false},
+    {"seed", "N", KIND_TEXT, GENERATE, 0, 0, NULL, "0 to 4294967295; drawn when absent",
+     AT(seed), 0, false},
+    {"steps", "N", KIND_COUNT, GENERATE, 1, 1000, NULL, "absent: the model's default",
+     AT(steps), 0, false},
+    {"width", "PIXELS", KIND_COUNT, GENERATE, 1, 1 << 28, NULL,
+     "absent: the model's default", AT(width), 0, false},
+    {"height", "PIXELS", KIND_COUNT, GENERATE, 1, 1 << 28, NULL,
+     "absent: the model's default", AT(height), 0, false},
+    {"guidance", "SCALE", KIND_NUMBER, GENERATE, 1, 20, NULL,
+     "1: off; absent: the model's default", AT(guidance), 0, false},
+    {"solver", "NAME", KIND_TEXT, GENERATE, 0, 0, "euler",
+     "euler, midpoint, heun, ab2 or dpmpp_2m", AT(solver), 0, false},
+    {"output", "FILE", KIND_TEXT, GENERATE, 0, 0, NULL, "the PNG to write; required",
+     AT(output), 'o', true},
+
+    {"digest", NULL, KIND_SWITCH, INSPECT, 0, 0, "off",
+     "read all weights for it, however many", AT(digest), 0, false},
+};
+
+#undef AT
+
+enum { OPTION_COUNT = sizeof(table) / sizeof(table[0]), FLAG_MAX = 31 };
+
+static const struct command_row {
+    enum command command;
+    const char *name, *arguments, *summary;
+} commands[] = {
+    {COMMAND_SERVE, "serve", "[OPTION...]", "serve images over HTTP until SIGTERM"},
+    {COMMAND_GENERATE, "generate", "--prompt TEXT -o FILE [OPTION...]",
+     "make one image and write it to a PNG file"},
+    {COMMAND_INSPECT, "inspect", "[DIR] [OPTION...]",
+     "print what a model folder holds and needs"},
+    {COMMAND_HEALTHCHECK, "healthcheck", "[OPTION...]",
+     "exit 0 when the server on this machine is ready, else 1"},
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+/* The command line as texts; NULL where an option was not given. */
+struct parsing {
+    const struct command_row *command;
+    const char *given[OPTION_COUNT];
+    bool wants_help;
+    FILE *warnings;
+    struct err *err;
+};
+
+/* "--max-batch", or "SLUICE_MAX_BATCH" of the environment. */
+struct source {
+    char name[FLAG_MAX + 9];
+};
+
+static struct source flag_of(const struct option *option)
+{
+    struct source source;
+    (void)snprintf(source.name, sizeof(source.name), "--%s", option->flag);
+    return source;
+}
+
+static struct source variable_of(const struct option *option)
+{
+    struct source source;
+    (void)snprintf(source.name, sizeof(source.name), "SLUICE_%s", option->flag);
+    for (char *c = source.name; *c != '\0'; c++) {
+        if (*c == '-')
+            *c = '_';
+        else if (*c >= 'a' && *c <= 'z')
+            *c = (char)(*c - 'a' + 'A');
+    }
+    return source;
+}
+
+static bool to_bytes(const char *text, uint64_t *out)
+{
+    static const char suffixes[] = "KkMmGg";
+    char digits[24];
+    size_t length = strlen(text);
+    const char *suffix = length > 0 ? strchr(suffixes, text[length - 1]) : NULL;
+    unsigned shift = suffix != NULL ? 10 * (unsigned)((suffix - suffixes) / 2 + 1) : 0;
+    length -= suffix != NULL;
+    if (length >= sizeof(digits))
+        return false;
+    memcpy(digits, text, length);
+    digits[length] = '\0';
+    uint64_t value;
+    if (!text_to_unsigned(digits, 0, UINT64_MAX >> shift, &value))
+        return false;
+    *out = value << shift;
+    return true;
+}
+
+static bool to_number(const char *text, uint64_t low, uint64_t high, double *out)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9') /* strtod would skip blanks and know "nan" */
+        return false;
+    double value = strtod(text, &end);
+    if (*end != '\0' || !(value >= (double)low && value <= (double)high))
+        return false;
+    *out = value;
+    return true;
+}
+
+static bool to_bool(const char *text, bool *out)
+{
+    static const char *const words[][2] = {
+        {"off", "on"}, {"false", "true"}, {"0", "1"}, {"no", "yes"}};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        for (int value = 0; value < 2; value++) {
+            if (text_equal_ignoring_case(text, words[i][value])) {
+                *out = value == 1;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Puts the value of `text` into its place; false when it is none of the option's. */
+static bool store(struct options *out, const struct option *option, const char *text)
+{
+    union {
+        const char *text;
+        uint64_t count;
+        double number;
+        bool flag;
+    } value = {.text = text};
+    size_t size = sizeof(value.text);
+    bool fits = true;
+    switch (option->kind) {
+    case KIND_TEXT:
+        break;
+    case KIND_COUNT:
+        size = sizeof(value.count);
+        fits = text_to_unsigned(text, option->low, option->high, &value.count);
+        break;
+    case KIND_BYTES:
+        size = sizeof(value.count);
+        fits = to_bytes(text, &value.count);
+        break;
+    case KIND_NUMBER:
+        size = sizeof(value.number);
+        fits = to_number(text, option->low, option->high, &value.number);
+        break;
+    case KIND_BOOL:
+    case KIND_SWITCH:
+    case KIND_SWITCH_OFF:
+        size = sizeof(value.flag);
+        fits = to_bool(text, &value.flag);
+        value.flag = fits && value.flag != (option->kind == KIND_SWITCH_OFF);
+        break;
+    }
+    if (fits)
+        memcpy((char *)out + option->offset, &value, size);
+    return fits;
+}
+
+static enum err_code refuse(const struct option *option,
+                            const char *source,
+                            const char *found,
+                            struct err *err)
+{
+    const char *kind = option->kind == KIND_COUNT ? "an integer" : "a number";
+    if (option->kind == KIND_COUNT || option->kind == KIND_NUMBER)
+        return err_set(err, ERR_INVALID,
+                       "%s: expected %s from %" PRIu64 " to %" PRIu64 ", found \"%.80s\"",
+                       source, kind, option->low, option->high, found);
+    return err_set(err, ERR_INVALID, "%s: expected %s, found \"%.80s\"", source,
+                   option->kind == KIND_BYTES ? "bytes, such as 64M" : "on or off",
+                   found);
+}
+
+/* The fewest insertions, deletions and replacements that turn the first n bytes of `word`
+ * into the flag (Levenshtein 1966). */
+static size_t edit_distance(const char *word, size_t n, const char *flag)
+{
+    size_t row[FLAG_MAX + 1], length = size_min(strlen(flag), FLAG_MAX);
+    for (size_t j = 0; j <= length; j++)
+        row[j] = j;
+    for (size_t i = 0; i < n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < length; j++) {
+            size_t replaced = diagonal + (word[i] != flag[j]);
+            diagonal = row[j + 1];
+            row[j + 1] = size_min(replaced, size_min(row[j], row[j + 1]) + 1);
+        }
+    }
+    return row[length];
+}
+
+/* The command's option that was meant, if a typing error explains the difference, or if
+ * a piece of its flag was written; NULL if none. */
+static const struct option *
+nearest_option(const struct command_row *command, const char *name, size_t n)
+{
+    enum { TYPING_ERRORS_MAX = 2, PIECE_MIN = 4 };
+    const struct option *nearest = NULL;
+    size_t least = TYPING_ERRORS_MAX + 1;
+    for (size_t i = 0; n <= FLAG_MAX && i < OPTION_COUNT; i++) {
+        if ((table[i].commands & command->command) == 0)
+            continue;
+        char piece[FLAG_MAX + 1];
+        (void)snprintf(piece, sizeof(piece), "%.*s", (int)n, name);
+        size_t errors = edit_distance(name, n, table[i].flag);
+        if (n >= PIECE_MIN && strstr(table[i].flag, piece) != NULL)
+            errors = size_min(errors, TYPING_ERRORS_MAX);
+        if (errors < least) {
+            least = errors;
+            nearest = &table[i];
+        }
+    }
+    return nearest;
+}
+
+static enum err_code unknown_option(const struct parsing *parsing, const char *argument)
+{
+    const char *name = argument + strspn(argument, "-");
+    const struct option *nearest =
+        nearest_option(parsing->command, name, strcspn(name, "="));
+    return err_set(parsing->err, ERR_INVALID,
+                   "%s has no option %.80s%s%s; sluice %s --help lists them",
+                   parsing->command->name, argument,
+                   nearest != NULL ? "; the nearest is --" : "",
+                   nearest != NULL ? nearest->flag : "", parsing->command->name);
+}
+
+/* The table's index of "--flag", "--flag=value" or "-letter"; OPTION_COUNT if none. */
+static size_t find_option(const char *argument)
+{
+    bool is_long = argument[1] == '-';
+    const char *name = argument + 1 + is_long;
+    size_t n = strcspn(name, "="), i = 0;
+    while (i < OPTION_COUNT) {
+        const struct option *option = &table[i];
+        if (is_long ? strlen(option->flag) == n && strncmp(option->flag, name, n) == 0
+                    : n == 1 && option->letter == name[0])
+            break;
+        i++;
+    }
+    return i;
+}
+
+/* A word that is no option: the folder to inspect. */
+static enum err_code read_word(struct parsing *parsing, const char *word)
+{
+    size_t model = find_option("--model");
+    if (parsing->command->command != COMMAND_INSPECT || parsing->given[model] != NULL)
+        return err_set(parsing->err, ERR_INVALID, "%s: unexpected argument \"%.80s\"",
+                       parsing->command->name, word);
+    parsing->given[model] = word;
+    return ERR_OK;
+}
+
+/* Reads argv[*at] and, where it is the option's value, the argument behind it. */
+static enum err_code
+read_argument(struct parsing *parsing, int argc, char *const *argv, int *at)
+{
+    const char *argument = argv[*at];
+    if (argument[0] != '-' || argument[1] == '\0')
+        return read_word(parsing, argument);
+    if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+        parsing->wants_help = true;
+        return ERR_OK;
+    }
+    size_t i = find_option(argument);
+    if (i == OPTION_COUNT || (table[i].commands & parsing->command->command) == 0)
+        return unknown_option(parsing, argument);
+
+    const char *equals = strchr(argument, '=');
+    if (equals != NULL)
+        parsing->given[i] = equals + 1;
+    else if (table[i].value == NULL)
+        parsing->given[i] = "on";
+    else if (*at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
+        parsing->given[i] = argv[++*at];
+    else
+        return err_set(parsing->err, ERR_INVALID,
+                       "%s needs a value; one that begins with -- is written --%s=%s",
+                       argument, table[i].flag, table[i].value);
+    return ERR_OK;
+}
+
+/* The environment's value of an option; NULL when it is absent or empty. */
+static const char *from_environment(const struct parsing *parsing, const char *variable)
+{
+    const char *value = getenv(variable);
+    if (value == NULL || value[0] == '\0')
+        return NULL;
+    if (strncmp(value, "tcp://", 6) != 0)
+        return value;
+    (void)fprintf(parsing->warnings,
+                  "%s=%.80s is ignored: Kubernetes sets it for a Service named sluice\n",
+                  variable, value);
+    return NULL;
+}
+
+/* Flags, then the environment, then defaults; options of other commands get their
+ * defaults. */
+static enum err_code fill(struct options *out, const struct parsing *parsing)
+{
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const struct option *option = &table[i];
+        struct source source = flag_of(option);
+        const char *text = parsing->given[i];
+        bool is_taken = (option->commands & parsing->command->command) != 0;
+        if (is_taken && text == NULL) {
+            source = variable_of(option);
+            text = from_environment(parsing, source.name);
+        }
+        if (is_taken && text == NULL && option->required)
+            return err_set(parsing->err, ERR_INVALID, "%s needs --%s %s",
+                           parsing->command->name, option->flag, option->value);
+        if (text == NULL)
+            text = option->fallback;
+        if (text != NULL && !store(out, option, text))
+            return refuse(option, source.name, text, parsing->err);
+    }
+    if (out->prompt == NULL)
+        out->prompt = "";
+    return ERR_OK;
+}
+
+static const struct command_row *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+enum err_code options_parse(struct options *out,
+                            enum options_outcome *outcome,
+                            int argc,
+                            char *const *argv,
+                            FILE *warnings,
+                            struct err *err)
+{
+    struct options options = {0};
+    const char *name = argc > 1 ? argv[1] : "";
+    bool is_help = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    if (is_help || strcmp(name, "--version") == 0) {
+        *out = options;
+        *outcome = is_help ? OPTIONS_HELP : OPTIONS_VERSION;
+        return ERR_OK;
+    }
+    struct parsing parsing = {find_command(name), {0}, false, warnings, err};
+    if (parsing.command == NULL)
+        return err_set(err, ERR_INVALID,
+                       "expected serve, generate, inspect or healthcheck, found "
+                       "\"%.80s\"; sluice --help says more",
+                       name);
+
+    enum err_code code = ERR_OK;
+    for (int i = 2; code == ERR_OK && !parsing.wants_help && i < argc; i++)
+        code = read_argument(&parsing, argc, argv, &i);
+    if (code == ERR_OK && !parsing.wants_help)
+        code = fill(&options, &parsing);
+    if (code != ERR_OK)
+        return code;
+    options.command = parsing.command->command;
+    *out = options;
+    *outcome = parsing.wants_help ? OPTIONS_HELP : OPTIONS_RUN;
+    return ERR_OK;
+}
+
+static void help_option(const struct option *option, FILE *out)
+{
+    enum { COLUMN = 30 };
+    char head[64], letter[8] = "";
+    if (option->letter != 0)
+        (void)snprintf(letter, sizeof(letter), "-%c, ", option->letter);
+    (void)snprintf(head, sizeof(head), "  %s--%s %s", letter, option->flag,
+                   option->value != NULL ? option->value : "");
+    (void)fprintf(out, "%-*s%s\n%*s", COLUMN, head, option->help, COLUMN, "");
+    if (option->fallback != NULL && option->fallback[0] != '\0')
+        (void)fprintf(out, "default %s, ", option->fallback);
+    if (option->low < option->high)
+        (void)fprintf(out, "%" PRIu64 " to %" PRIu64 ", ", option->low, option->high);
+    (void)fprintf(out, "%s\n", variable_of(option).name);
+}
+
+static void help_command(const struct command_row *command, FILE *out)
+{
+    (void)fprintf(out, "usage: sluice %s %s\n\nTo %s.\n\n", command->name,
+                  command->arguments, command->summary);
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        if ((table[i].commands & command->command) != 0)
+            help_option(&table[i], out);
+    }
+    (void)fprintf(out, "\nAn option is written --flag VALUE or --flag=VALUE. It wins "
+                       "over its environment\nvariable, which wins over the default; an "
+                       "empty variable counts as absent.\nBYTES may end in K, M or G.\n");
+}
+
+void options_help(enum command command, FILE *out)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (commands[i].command == command) {
+            help_command(&commands[i], out);
+            return;
+        }
+    }
+    (void)fprintf(out, "usage: sluice COMMAND [OPTION...]\n\n"
+                       "Image generation over HTTP by flow matching, on CPUs.\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        (void)fprintf(out, "  %-14s%s\n", commands[i].name, commands[i].summary);
+    (void)fprintf(out, "\n  sluice COMMAND --help    a command's options\n"
+                       "  sluice --version\n");
+}

@@ -1,0 +1,37 @@
+/*
+ * memory_plan - how much memory a model and its workers take, before it is taken.
+ *
+ * Threads: pure. Ownership: plain values.
+ */
+#ifndef SLUICE_SERVER_MEMORY_PLAN_H
+#define SLUICE_SERVER_MEMORY_PLAN_H
+
+#include "base/err.h"
+#include "model/bundle.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct memory_plan {
+    struct bundle_load_limits limits;
+    size_t workers;
+    size_t weights;  /* bytes, of all parts */
+    size_t scratch;  /* bytes, of each worker */
+    size_t images;   /* bytes, of a finished image's values, each worker */
+    size_t contexts; /* bytes, of cached prompts */
+    size_t total;
+};
+
+/* max_batch requests a round, each two velocities under guidance; a round's latent tokens
+ * are limited so that scratch stays near that of one largest image. */
+struct memory_plan memory_plan_make(const struct bundle *bundle,
+                                    size_t workers,
+                                    size_t max_batch,
+                                    size_t max_pixels,
+                                    size_t contexts);
+
+/* ERR_NO_MEMORY when the plan does not fit the limit: says both, and what to change. */
+enum err_code
+memory_plan_check(const struct memory_plan *plan, uint64_t limit, struct err *err);
+
+#endif

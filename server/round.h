@@ -1,0 +1,44 @@
+/*
+ * round - the piece of work that a worker does at a time: one request's prompts, one
+ * velocity evaluation for a batch of requests, or one decode.
+ *
+ * Threads: filled and read by the engine's thread, executed by one worker in between,
+ * which then owns the jobs in it. Ownership: jobs are borrowed from the engine.
+ */
+#ifndef SLUICE_SERVER_ROUND_H
+#define SLUICE_SERVER_ROUND_H
+
+#include "model/bundle.h"
+#include "server/batcher.h"
+#include "server/job.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { ROUND_MAX_JOBS = 64 };
+
+/* What a round needs of the server, constant while it serves. */
+struct round_setting {
+    const struct bundle *bundle;
+    const char *version; /* for the PNG's text */
+    bool png_text;
+};
+
+struct round {
+    enum batcher_work work;
+    size_t n;
+    struct job *jobs[ROUND_MAX_JOBS];
+    atomic_bool stop; /* ends the work at the next block */
+
+    enum err_code code; /* ERR_OK, or why all of its jobs fail */
+    struct err err;
+    uint64_t took; /* nanoseconds */
+};
+
+/* Does the work with the given scratch memory. Encoded contexts are left in the job, not
+ * yet in the cache; a failure in round->code. */
+void round_execute(struct round *round,
+                   const struct round_setting *setting,
+                   struct arena *scratch);
+
+#endif

@@ -1,0 +1,101 @@
+#include "api/route.h"
+#include "tests/check.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static void test_found_and_not(void)
+{
+    enum { ANYWHERE = 3 };
+    static const struct {
+        const char *method, *path;
+        int port; /* ANYWHERE: on both, given probes_on_service */
+        enum route route;
+        enum problem_kind kind;
+        const char *allow;
+    } rows[] = {
+        {"POST", "/v1/generate", ROUTE_SERVICE, ROUTE_GENERATE, PROBLEM_NONE, NULL},
+        {"POST", "/v1/generate", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
+        {"GET", "/livez", ANYWHERE, ROUTE_LIVE, PROBLEM_NONE, NULL},
+        {"HEAD", "/livez", ANYWHERE, ROUTE_LIVE, PROBLEM_NONE, NULL},
+        {"GET", "/readyz", ANYWHERE, ROUTE_READY, PROBLEM_NONE, NULL},
+        {"GET", "/healthz", ANYWHERE, ROUTE_READY, PROBLEM_NONE, NULL},
+        {"HEAD", "/metrics", ANYWHERE, ROUTE_METRICS, PROBLEM_NONE, NULL},
+        {"GET", "/v1/generate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "POST"},
+        {"HEAD", "/v1/generate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "POST"},
+        {"post", "/v1/generate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "POST"},
+        {"GET", "/v1/generate", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
+        {"POST", "/metrics", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
+        {"DELETE", "/livez", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
+        {"", "/livez", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
+        {"GET", "/", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+        {"GET", "", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+        {"OPTIONS", "*", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+        {"GET", "/livez/", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+        {"GET", "/LIVEZ", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+        {"GET", "//livez", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+        {"GET", "/livez?verbose", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+        {"POST", "/v1/generate2", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (int port = ROUTE_SERVICE; port <= ROUTE_OPERATOR; port++) {
+            if ((rows[i].port & port) == 0)
+                continue;
+            enum route route = ROUTE_COUNT;
+            struct problem problem = {0};
+            bool found = route_find(&route, rows[i].method, rows[i].path,
+                                    (enum route_port)port, true, &problem);
+            CHECK(found == (rows[i].kind == PROBLEM_NONE));
+            CHECK(problem.kind == rows[i].kind);
+            CHECK(route == (found ? rows[i].route : ROUTE_COUNT));
+            CHECK((problem.allow == NULL) == (rows[i].allow == NULL));
+            CHECK(problem.allow == NULL || strcmp(problem.allow, rows[i].allow) == 0);
+        }
+    }
+}
+
+static void test_probes_off_the_service(void)
+{
+    static const char *const paths[] = {"/livez", "/readyz", "/healthz", "/metrics"};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        enum route route;
+        struct problem problem;
+        CHECK(!route_find(&route, "GET", paths[i], ROUTE_SERVICE, false, &problem));
+        CHECK(problem.kind == PROBLEM_NOT_FOUND);
+        CHECK(!route_find(&route, "POST", paths[i], ROUTE_SERVICE, false, &problem));
+        CHECK(problem.kind == PROBLEM_NOT_FOUND);
+        CHECK(route_find(&route, "GET", paths[i], ROUTE_OPERATOR, false, &problem));
+    }
+}
+
+static void test_hostile_path(void)
+{
+    char path[5000], method[500];
+    memset(path, 0xC3, sizeof(path) - 1);
+    path[sizeof(path) - 1] = '\0';
+    memset(method, 'G', sizeof(method) - 1);
+    method[sizeof(method) - 1] = '\0';
+    enum route route;
+    struct problem problem;
+    CHECK(!route_find(&route, method, path, ROUTE_SERVICE, true, &problem));
+    CHECK(problem.kind == PROBLEM_NOT_FOUND && strlen(problem.detail) < 200);
+    CHECK(!route_find(&route, method, "/livez", ROUTE_SERVICE, true, &problem));
+    CHECK(problem.kind == PROBLEM_METHOD && strlen(problem.detail) < 200);
+}
+
+static void test_paths(void)
+{
+    CHECK(strcmp(route_path(ROUTE_GENERATE), "/v1/generate") == 0);
+    CHECK(strcmp(route_path(ROUTE_LIVE), "/livez") == 0);
+    CHECK(strcmp(route_path(ROUTE_READY), "/readyz") == 0);
+    CHECK(strcmp(route_path(ROUTE_METRICS), "/metrics") == 0);
+}
+
+int main(void)
+{
+    test_found_and_not();
+    test_probes_off_the_service();
+    test_hostile_path();
+    test_paths();
+    return 0;
+}
