@@ -16,7 +16,8 @@
 /* What was done. Durations are in nanoseconds. */
 struct answer_facts {
     unsigned steps, evaluations;
-    size_t prompt_tokens, prompt_tokens_total, prompt_tokens_limit; /* used, asked, most */
+    size_t prompt_tokens, prompt_tokens_total,
+        prompt_tokens_limit;                  /* used, asked, most */
     uint64_t queue, encode, stepping, decode; /* where the time went */
 };
 

@@ -35,10 +35,10 @@ enum problem_kind {
 struct problem {
     enum problem_kind kind; /* PROBLEM_NONE: nothing is wrong */
     char detail[320];
-    char field[40];         /* the request's field it is about; may be empty */
-    int line, column;       /* in the body, from 1; 0 when not known */
-    unsigned retry_after;   /* seconds; 0 when retrying makes no sense */
-    const char *allow;      /* for 405: the methods there are; borrowed, static */
+    char field[40];       /* the request's field it is about; may be empty */
+    int line, column;     /* in the body, from 1; 0 when not known */
+    unsigned retry_after; /* seconds; 0 when retrying makes no sense */
+    const char *allow;    /* for 405: the methods there are; borrowed, static */
 };
 
 /* Fills *problem (line, column, retry_after and allow become 0) and returns false, so
@@ -53,13 +53,16 @@ bool problem_set(struct problem *problem,
 
 int problem_status(enum problem_kind kind);
 
-/* The short name that ends the type's URI reference and labels the metrics: "overloaded". */
+/* The short name that ends the type's URI reference and labels the metrics: "overloaded".
+ */
 const char *problem_type(enum problem_kind kind);
 
 /* Appends the JSON object and a newline: type ("/problems/overloaded"), title, status,
  * and detail, instance (the request's id; may be NULL), field, line, column, retry_after
  * where they are set. Without memory the buf fails. */
-void problem_write(const struct problem *problem, const char *request_id, struct buf *out);
+void problem_write(const struct problem *problem,
+                   const char *request_id,
+                   struct buf *out);
 
 #define PROBLEM_CONTENT_TYPE "application/problem+json"
 

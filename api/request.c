@@ -123,7 +123,7 @@ static bool refuse_number(const struct field *field,
                           struct problem *problem)
 {
     struct range range = field->range(limits);
-    char kind[32] = "a number", expected[EXPECTED_SIZE];
+    char kind[40] = "a number", expected[EXPECTED_SIZE];
     if (range.multiple_of == 1)
         (void)snprintf(kind, sizeof(kind), "an integer");
     else if (range.multiple_of > 1)

@@ -296,8 +296,9 @@ static const struct part {
                           json_t *root,
                           struct err *err);
 } parts[] = {
-    {"tokenizer.json", TOKENIZER_FILE_LIMIT, 0, read_tokenizer},
-    {"tokenizer_config.json", CONFIG_FILE_LIMIT, JSON_DECODE_INT_AS_REAL, read_config},
+    {"tokenizer.json", TOKENIZER_FILE_LIMIT, JSON_REJECT_DUPLICATES, read_tokenizer},
+    {"tokenizer_config.json", CONFIG_FILE_LIMIT,
+     JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, read_config},
 };
 
 static enum err_code read_part(struct tokenizer *tokenizer,

@@ -18,4 +18,9 @@ size_t machine_processors(void);
 /* Bytes: the least of the cgroup's limit and the physical memory. */
 uint64_t machine_memory_limit(void);
 
+/* The same, with the files below `root` in place of those of the machine: what
+ * <root>/proc/self/cgroup and <root>/sys/fs/cgroup leave of what there is. */
+size_t machine_processors_in(const char *root, size_t available);
+uint64_t machine_memory_limit_in(const char *root, uint64_t physical);
+
 #endif

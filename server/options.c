@@ -4,18 +4,16 @@
 #include "base/text.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum kind {
     KIND_TEXT,
-    KIND_COUNT,      /* uint64_t, decimal */
-    KIND_BYTES,      /* uint64_t, decimal; K, M, G behind it for powers of 1024 */
-    KIND_NUMBER,     /* double */
-    KIND_BOOL,       /* bool */
-    KIND_SWITCH,     /* bool that the bare flag makes true */
-    KIND_SWITCH_OFF, /* bool that the bare flag makes false */
+    KIND_COUNT,  /* uint64_t, decimal */
+    KIND_BYTES,  /* uint64_t, decimal; K, M, G behind it for powers of 1024 */
+    KIND_NUMBER, /* double */
+    KIND_BOOL,   /* bool; a bare flag makes it true */
+    KIND_NOT,    /* bool; a bare flag makes it false */
 };
 
 enum {
@@ -70,7 +68,7 @@ static const struct option table[] = {
      "then the time to finish what was accepted", AT(drain_timeout), 0, false},
     {"metrics-on-service", "on|off", KIND_BOOL, SERVE, 0, 0, "on",
      "probes and metrics on --port too", AT(metrics_on_service), 0, false},
-    {"no-png-text", NULL, KIND_SWITCH_OFF, SERVE | GENERATE, 0, 0, "off",
+    {"no-png-text", NULL, KIND_NOT, SERVE | GENERATE, 0, 0, "off",
      "no parameters text in the PNG", AT(png_text), 0, false},
 
     {"prompt", "TEXT", KIND_TEXT, GENERATE, 0, 0, NULL, "what to draw; required",
@@ -92,13 +90,13 @@ static const struct option table[] = {
     {"output", "FILE", KIND_TEXT, GENERATE, 0, 0, NULL, "the PNG to write; required",
      AT(output), 'o', true},
 
-    {"digest", NULL, KIND_SWITCH, INSPECT, 0, 0, "off",
+    {"digest", NULL, KIND_BOOL, INSPECT, 0, 0, "off",
      "read all weights for it, however many", AT(digest), 0, false},
 };
 
 #undef AT
 
-enum { OPTION_COUNT = sizeof(table) / sizeof(table[0]), FLAG_MAX = 31 };
+enum { OPTION_COUNT = sizeof(table) / sizeof(table[0]), FLAG_MAX = 31, SOURCE_SIZE = 40 };
 
 static const struct command_row {
     enum command command;
@@ -124,29 +122,16 @@ struct parsing {
     struct err *err;
 };
 
-/* "--max-batch", or "SLUICE_MAX_BATCH" of the environment. */
-struct source {
-    char name[FLAG_MAX + 9];
-};
-
-static struct source flag_of(const struct option *option)
+/* "SLUICE_MAX_BATCH" */
+static void variable_name(const struct option *option, char name[SOURCE_SIZE])
 {
-    struct source source;
-    (void)snprintf(source.name, sizeof(source.name), "--%s", option->flag);
-    return source;
-}
-
-static struct source variable_of(const struct option *option)
-{
-    struct source source;
-    (void)snprintf(source.name, sizeof(source.name), "SLUICE_%s", option->flag);
-    for (char *c = source.name; *c != '\0'; c++) {
+    (void)snprintf(name, SOURCE_SIZE, "SLUICE_%s", option->flag);
+    for (char *c = name; *c != '\0'; c++) {
         if (*c == '-')
             *c = '_';
         else if (*c >= 'a' && *c <= 'z')
             *c = (char)(*c - 'a' + 'A');
     }
-    return source;
 }
 
 static bool to_bytes(const char *text, uint64_t *out)
@@ -222,11 +207,10 @@ static bool store(struct options *out, const struct option *option, const char *
         fits = to_number(text, option->low, option->high, &value.number);
         break;
     case KIND_BOOL:
-    case KIND_SWITCH:
-    case KIND_SWITCH_OFF:
+    case KIND_NOT:
         size = sizeof(value.flag);
         fits = to_bool(text, &value.flag);
-        value.flag = fits && value.flag != (option->kind == KIND_SWITCH_OFF);
+        value.flag = fits && value.flag != (option->kind == KIND_NOT);
         break;
     }
     if (fits)
@@ -239,52 +223,42 @@ static enum err_code refuse(const struct option *option,
                             const char *found,
                             struct err *err)
 {
-    const char *kind = option->kind == KIND_COUNT ? "an integer" : "a number";
     if (option->kind == KIND_COUNT || option->kind == KIND_NUMBER)
         return err_set(err, ERR_INVALID,
                        "%s: expected %s from %" PRIu64 " to %" PRIu64 ", found \"%.80s\"",
-                       source, kind, option->low, option->high, found);
+                       source, option->kind == KIND_COUNT ? "an integer" : "a number",
+                       option->low, option->high, found);
     return err_set(err, ERR_INVALID, "%s: expected %s, found \"%.80s\"", source,
                    option->kind == KIND_BYTES ? "bytes, such as 64M" : "on or off",
                    found);
 }
 
-/* The fewest insertions, deletions and replacements that turn the first n bytes of `word`
- * into the flag (Levenshtein 1966). */
-static size_t edit_distance(const char *word, size_t n, const char *flag)
+/* How many letters two words differ in, between the beginning and the end that they
+ * share: at most two after one slip of the fingers. */
+static size_t difference(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    size_t row[FLAG_MAX + 1], length = size_min(strlen(flag), FLAG_MAX);
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 0; i < n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i + 1;
-        for (size_t j = 0; j < length; j++) {
-            size_t replaced = diagonal + (word[i] != flag[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = size_min(replaced, size_min(row[j], row[j + 1]) + 1);
-        }
-    }
-    return row[length];
+    size_t least = size_min(a_length, b_length), same = 0, ends = 0;
+    while (same < least && a[same] == b[same])
+        same++;
+    while (same + ends < least && a[a_length - 1 - ends] == b[b_length - 1 - ends])
+        ends++;
+    return size_max(a_length, b_length) - same - ends;
 }
 
-/* The command's option that was meant, if a typing error explains the difference, or if
- * a piece of its flag was written; NULL if none. */
+/* The command's option that was meant: by a slip, or by a piece of its flag; or NULL. */
 static const struct option *
 nearest_option(const struct command_row *command, const char *name, size_t n)
 {
-    enum { TYPING_ERRORS_MAX = 2, PIECE_MIN = 4 };
+    enum { SLIP = 2, PIECE = 4 };
     const struct option *nearest = NULL;
-    size_t least = TYPING_ERRORS_MAX + 1;
-    for (size_t i = 0; n <= FLAG_MAX && i < OPTION_COUNT; i++) {
-        if ((table[i].commands & command->command) == 0)
-            continue;
-        char piece[FLAG_MAX + 1];
-        (void)snprintf(piece, sizeof(piece), "%.*s", (int)n, name);
-        size_t errors = edit_distance(name, n, table[i].flag);
-        if (n >= PIECE_MIN && strstr(table[i].flag, piece) != NULL)
-            errors = size_min(errors, TYPING_ERRORS_MAX);
-        if (errors < least) {
+    char piece[FLAG_MAX + 1];
+    (void)snprintf(piece, sizeof(piece), "%.*s", (int)size_min(n, FLAG_MAX), name);
+    for (size_t i = 0, least = SLIP + 1; i < OPTION_COUNT; i++) {
+        const char *flag = table[i].flag;
+        size_t errors = difference(name, n, flag, strlen(flag));
+        if (n >= PIECE && strstr(flag, piece) != NULL)
+            errors = size_min(errors, SLIP);
+        if ((table[i].commands & command->command) != 0 && errors < least) {
             least = errors;
             nearest = &table[i];
         }
@@ -380,12 +354,13 @@ static enum err_code fill(struct options *out, const struct parsing *parsing)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &table[i];
-        struct source source = flag_of(option);
         const char *text = parsing->given[i];
+        char source[SOURCE_SIZE];
+        (void)snprintf(source, sizeof(source), "--%s", option->flag);
         bool is_taken = (option->commands & parsing->command->command) != 0;
         if (is_taken && text == NULL) {
-            source = variable_of(option);
-            text = from_environment(parsing, source.name);
+            variable_name(option, source);
+            text = from_environment(parsing, source);
         }
         if (is_taken && text == NULL && option->required)
             return err_set(parsing->err, ERR_INVALID, "%s needs --%s %s",
@@ -393,7 +368,7 @@ static enum err_code fill(struct options *out, const struct parsing *parsing)
         if (text == NULL)
             text = option->fallback;
         if (text != NULL && !store(out, option, text))
-            return refuse(option, source.name, text, parsing->err);
+            return refuse(option, source, text, parsing->err);
     }
     if (out->prompt == NULL)
         out->prompt = "";
@@ -447,7 +422,8 @@ enum err_code options_parse(struct options *out,
 static void help_option(const struct option *option, FILE *out)
 {
     enum { COLUMN = 30 };
-    char head[64], letter[8] = "";
+    char head[64], letter[8] = "", variable[SOURCE_SIZE];
+    variable_name(option, variable);
     if (option->letter != 0)
         (void)snprintf(letter, sizeof(letter), "-%c, ", option->letter);
     (void)snprintf(head, sizeof(head), "  %s--%s %s", letter, option->flag,
@@ -457,7 +433,7 @@ static void help_option(const struct option *option, FILE *out)
         (void)fprintf(out, "default %s, ", option->fallback);
     if (option->low < option->high)
         (void)fprintf(out, "%" PRIu64 " to %" PRIu64 ", ", option->low, option->high);
-    (void)fprintf(out, "%s\n", variable_of(option).name);
+    (void)fprintf(out, "%s\n", variable);
 }
 
 static void help_command(const struct command_row *command, FILE *out)

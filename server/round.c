@@ -26,7 +26,7 @@ static enum err_code encode_prompt(const struct round_setting *setting,
     return encoder->encode(encoder->self, run, &tokens, context_values(context), err);
 }
 
-/* Makes the contexts that the cache did not have. */
+/* Makes the contexts that the cache did not have, and the trajectory with its noise. */
 static enum err_code encode(struct round *round,
                             const struct round_setting *setting,
                             const struct run *run,
@@ -56,7 +56,8 @@ static enum err_code encode(struct round *round,
         }
         job->contexts[i] = context;
     }
-    return ERR_OK;
+    return trajectory_create(&job->trajectory, &job->request.sampling, &info->scheduler,
+                             info->patch, info->latent_channels, err);
 }
 
 /* One evaluation for all, then one solver update each. */

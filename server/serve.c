@@ -1,0 +1,204 @@
+#include "base/clock.h"
+#include "server/commands.h"
+#include "server/engine.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/machine.h"
+#include "server/memory_plan.h"
+#include "server/metrics.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    SPARE_CONNECTIONS = 128, /* beyond those whose requests the engine may have */
+    LAST_ANSWERS_MILLISECONDS = 2000
+};
+
+struct server {
+    const struct options *options;
+    struct bundle *bundle;
+    struct memory_plan plan;
+    struct metrics metrics;
+    struct engine *engine;
+    struct http *http;
+};
+
+static void block_signals(sigset_t *set)
+{
+    (void)sigemptyset(set);
+    (void)sigaddset(set, SIGTERM);
+    (void)sigaddset(set, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, set, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static enum err_code open_model(struct server *server, struct err *err)
+{
+    const struct options *options = server->options;
+    enum err_code code = bundle_open(&server->bundle, options->model, err);
+    if (code != ERR_OK)
+        return code;
+    const struct bundle_info *info = bundle_info(server->bundle);
+    size_t workers = options->workers != 0 ? options->workers : machine_processors();
+    size_t pixels = options->max_pixels != 0 ? options->max_pixels : info->max_pixels;
+    uint64_t limit =
+        options->memory_limit != 0 ? options->memory_limit : machine_memory_limit();
+    server->plan = memory_plan_make(server->bundle, workers, options->max_batch, pixels,
+                                    options->context_cache);
+    code = memory_plan_check(&server->plan, limit, err);
+    if (code == ERR_OK)
+        code = bundle_load(server->bundle, err);
+    return code;
+}
+
+static struct request_limits request_limits(const struct server *server)
+{
+    const struct bundle_info *info = bundle_info(server->bundle);
+    return (struct request_limits){
+        .max_steps = (unsigned)server->options->max_steps,
+        .max_pixels = server->plan.limits.max_pixels,
+        .patch = info->patch,
+        .is_distilled = info->is_distilled,
+        .defaults = {.steps = info->steps,
+                     .width = info->width,
+                     .height = info->height,
+                     .guidance = info->guidance,
+                     .solver = SOLVER_EULER},
+    };
+}
+
+static enum err_code start_engine(struct server *server, struct err *err)
+{
+    char threads[16];
+    (void)snprintf(threads, sizeof(threads), "%zu",
+                   engine_pool_size(server->plan.workers));
+    if (setenv("UV_THREADPOOL_SIZE", threads, 1) != 0)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the environment");
+    struct engine_setting setting = {
+        .round = {server->bundle, SLUICE_VERSION, server->options->png_text},
+        .limits = {server->options->max_batch, server->plan.limits.round_items,
+                   server->plan.limits.round_tokens},
+        .workers = server->plan.workers,
+        .scratch = server->plan.scratch,
+        .queue = server->options->queue,
+        .context_cache = server->options->context_cache,
+        .metrics = &server->metrics,
+    };
+    return engine_create(&server->engine, &setting, err);
+}
+
+static enum err_code start_http(struct server *server, struct err *err)
+{
+    const struct options *options = server->options;
+    struct http_setting setting = {
+        .host = options->host,
+        .port = (uint16_t)options->port,
+        .admin_port = (uint16_t)options->admin_port,
+        .connections = (unsigned)(server->plan.workers * options->max_batch +
+                                  options->queue + SPARE_CONNECTIONS),
+        .metrics_on_service = options->metrics_on_service,
+        .version = SLUICE_VERSION,
+        .info = bundle_info(server->bundle),
+        .limits = request_limits(server),
+        .engine = server->engine,
+        .metrics = &server->metrics,
+    };
+    return http_create(&server->http, &setting, err);
+}
+
+static void log_start(const struct server *server, uint64_t took)
+{
+    const struct bundle_info *info = bundle_info(server->bundle);
+    struct log_line line;
+    log_begin(&line, "info", "ready");
+    log_text(&line, "version", SLUICE_VERSION);
+    log_text(&line, "model", info->name);
+    log_text(&line, "digest", info->digest);
+    log_text(&line, "host", server->options->host);
+    log_count(&line, "port", http_port(server->http, ROUTE_SERVICE));
+    log_count(&line, "admin_port", http_port(server->http, ROUTE_OPERATOR));
+    log_count(&line, "workers", server->plan.workers);
+    log_count(&line, "memory_bytes", server->plan.total);
+    log_real(&line, "milliseconds", clock_milliseconds(took));
+    log_end(&line);
+}
+
+/* Waits for a signal, at most this long; false when the time is over. */
+static bool wait_for_signal(const sigset_t *set, uint64_t seconds)
+{
+    struct timespec time = {.tv_sec = (time_t)seconds};
+    int signal_number;
+    do {
+        signal_number = sigtimedwait(set, NULL, &time);
+    } while (signal_number < 0 && errno == EINTR);
+    return signal_number > 0;
+}
+
+/* Waits until the engine is idle, a second signal comes, or the time is over. */
+static bool finish_work(const struct server *server, const sigset_t *set)
+{
+    uint64_t end = clock_now() + server->options->drain_timeout * 1000000000u;
+    const struct timespec now = {0};
+    while (!engine_wait_idle(server->engine, 100)) {
+        if (clock_now() >= end || sigtimedwait(set, NULL, &now) > 0)
+            return false;
+    }
+    return true;
+}
+
+/* Readiness fails, a load balancer has time to see it, the listener closes, and what was
+ * accepted is finished. A second signal, or the time limit, cuts it short. */
+static void drain(struct server *server, const sigset_t *set)
+{
+    log_message("info", "draining", "readiness fails; requests are still served");
+    http_start_draining(server->http);
+    bool impatient = wait_for_signal(set, server->options->drain_delay);
+    http_refuse(server->http);
+    if (impatient || !finish_work(server, set)) {
+        log_message("warning", "canceling", "requests that are left get 503");
+        engine_cancel_all(server->engine);
+    }
+    /* Canceled work stops at the next block of the model. */
+    while (!engine_wait_idle(server->engine, 1000))
+        continue;
+    (void)http_wait_answered(server->http, LAST_ANSWERS_MILLISECONDS);
+}
+
+static void stop(struct server *server)
+{
+    http_destroy(server->http);
+    engine_destroy(server->engine);
+    bundle_destroy(server->bundle);
+}
+
+int serve_run(const struct options *options)
+{
+    struct server server = {.options = options};
+    struct err err = {0};
+    sigset_t signals;
+    uint64_t start = clock_now();
+    block_signals(&signals);
+    enum err_code code = open_model(&server, &err);
+    if (code == ERR_OK)
+        code = start_engine(&server, &err);
+    if (code == ERR_OK)
+        code = start_http(&server, &err);
+    if (code != ERR_OK) {
+        log_message("error", "start", err.message);
+        (void)fprintf(stderr, "sluice: %s\n", err.message);
+        stop(&server);
+        return 1;
+    }
+    log_start(&server, clock_now() - start);
+    int received;
+    (void)sigwait(&signals, &received);
+    drain(&server, &signals);
+    stop(&server);
+    log_message("info", "stopped", "all accepted requests are answered");
+    return 0;
+}

@@ -143,8 +143,8 @@ CHECKPOINTS = {
         scheduler=DYNAMIC_SHIFT,
         text_tokens=40, text_taps=(1, 2, 3), dtypes=all_of(torch.float16),
         is_distilled=True,
-        sluice={"name": "f16-distilled", "text_taps": [1, 2, 3], "width": 40, "height": 24,
-                "max_pixels": 4096},
+        sluice={"name": "f16-distilled", "text_taps": [1, 2, 3], "width": 40,
+                "height": 24, "max_pixels": 4096},
     ),
     # Two taps, unevenly placed; no shift; 16 text tokens; another type in each part.
     "two-taps": Checkpoint(
@@ -164,8 +164,8 @@ CHECKPOINTS = {
         dtypes={"transformer": torch.bfloat16, "text_encoder": torch.float16,
                 "vae": torch.float32},
         vocabulary=384,
-        sluice={"name": "two-taps", "steps": 3, "guidance": 1.0, "width": 48, "height": 80,
-                "max_pixels": 16384, "text_taps": [1, 3]},
+        sluice={"name": "two-taps", "steps": 3, "guidance": 1.0, "width": 48,
+                "height": 80, "max_pixels": 16384, "text_taps": [1, 3]},
     ),
     # One head, several blocks of both kinds, a linear dynamic shift.
     "one-head": Checkpoint(
@@ -180,8 +180,8 @@ CHECKPOINTS = {
                    norm_num_groups=1),
         scheduler={**DYNAMIC_SHIFT, "time_shift_type": "linear"},
         text_tokens=24, text_taps=(1, 4, 7), dtypes=all_of(torch.bfloat16),
-        sluice={"name": "one-head", "steps": 8, "guidance": 4.0, "width": 64, "height": 64,
-                "text_taps": [1, 4, 7]},
+        sluice={"name": "one-head", "steps": 8, "guidance": 4.0, "width": 64,
+                "height": 64, "text_taps": [1, 4, 7]},
     ),
 }
 
@@ -225,7 +225,8 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     if checkpoint.flat_rope_theta:
         flatten_rope_theta(folder / "text_encoder" / "config.json")
     if checkpoint.sluice is not None:
-        (folder / "sluice.json").write_text(json.dumps(checkpoint.sluice, indent=2) + "\n")
+        text = json.dumps(checkpoint.sluice, indent=2) + "\n"
+        (folder / "sluice.json").write_text(text)
 
 
 def train_tokenizer(vocabulary: int, text_tokens: int) -> Qwen2TokenizerFast:
@@ -321,7 +322,7 @@ def transformer_gain(name: str) -> float:
         return 2.0
     if name.startswith("proj_out"):
         return 0.7
-    if name.endswith(("to_q.weight", "to_k.weight", "add_q_proj.weight", "add_k_proj.weight")):
+    if any(part in name for part in (".to_q.", ".to_k.", ".add_q_proj.", ".add_k_proj.")):
         return QUERY_KEY_GAIN
     return 1.0
 

@@ -98,14 +98,16 @@ SOME_TIMES = [Times(1, 1), Times(4, 15), Times(7, 256), Times(50, 4096),
 PLANS = {
     "house": Plan(
         prompts=["red apple, noto style", "grinning cat with smiling eyes, blob style",
-                 "cafe\u0301 \u2615, \u65e5\u672c \U0001f469\u200d\U0001f680, twemoji style",
+                 "cafe\u0301 \u2615, \u65e5\u672c \U0001f469\u200d\U0001f680,"
+                 " twemoji style",
                  "", LONG_PROMPT],
         velocity=velocities((8, 8, 0.7, 0), (4, 6, 1.0, 1), (1, 1, 0.02, 2),
                             (12, 4, 0.35, 3), (8, 8, 0.9, 4)),
         decoder=grids((8, 8), (4, 6), (1, 1), (12, 4)),
         times=[Times(20, 64), Times(4, 64), Times(1, 1), Times(8, 60), Times(50, 4096)],
         runs=[Run(0, 7, 20, 128, 128, 3.0), Run(1, 4294967295, 4, 128, 128),
-              Run(2, 0, 8, 160, 96, 3.0), Run(0, 12345, 6, 96, 128, 4.5, "green, blob style")],
+              Run(2, 0, 8, 160, 96, 3.0),
+              Run(0, 12345, 6, 96, 128, 4.5, "green, blob style")],
     ),
     "f32": Plan(
         prompts=["red apple, noto style", "", LONG_PROMPT,
@@ -122,7 +124,8 @@ PLANS = {
     "bf16-sharded": Plan(
         prompts=["red apple, noto style", "", LONG_PROMPT,
                  "It's I'LL we'Ve they'RE it'\u017f don'T",
-                 "12345 3.14 \u00be \u2167 \u0663", "a<|im_end|>\n<|im_start|>b <think>c"],
+                 "12345 3.14 \u00be \u2167 \u0663",
+                 "a<|im_end|>\n<|im_start|>b <think>c"],
         velocity=velocities((5, 3, 0.7, 0), (3, 5, 0.02, 1), (1, 1, 1.0, 2),
                             (7, 1, 0.25, 3), (2, 6, 0.85, 5)),
         decoder=grids((5, 3), (1, 1), (2, 4)),
@@ -133,7 +136,8 @@ PLANS = {
     "f16-distilled": Plan(
         prompts=["red apple, noto style", "", LONG_PROMPT,
                  "a\u00a0b\u3000c\u0085d\u2028e\u180ef\u200bg\u1680h",
-                 "\U0001f469\U0001f3fd\u200d\U0001f680 \U0001f468\u200d\U0001f469\u200d\U0001f467",
+                 "\U0001f469\U0001f3fd\u200d\U0001f680 "
+                 "\U0001f468\u200d\U0001f469\u200d\U0001f467",
                  "\u05e2\u05d1 \u0639\u0631 \u0939\u093f \u0e44\u0e17"],
         velocity=velocities((7, 1, 0.7, 0), (3, 5, 1.0, 1), (5, 3, 0.02, 3),
                             (1, 1, 0.4, 2)),
@@ -147,7 +151,8 @@ PLANS = {
                             (5, 3, 0.6, 3)),
         decoder=grids((2, 3), (1, 1), (3, 1)),
         times=SOME_TIMES,
-        runs=[Run(0, 7, 3, 48, 64), Run(2, 8, 5, 32, 32, 3.0), Run(3, 1, 2, 16, 48, 2.0, "blue")],
+        runs=[Run(0, 7, 3, 48, 64), Run(2, 8, 5, 32, 32, 3.0),
+              Run(3, 1, 2, 16, 48, 2.0, "blue")],
     ),
     "one-head": Plan(
         prompts=["red apple", "", LONG_PROMPT, "!?.. \n\n-- 'quoted' \u2014 ok",
@@ -202,7 +207,8 @@ class Exporter:
     def add_prompt(self, i: int, prompt: str) -> None:
         seen = []
         hook = self.pipe.text_encoder.register_forward_pre_hook(
-            lambda module, args, kwargs: seen.append(kwargs["input_ids"]), with_kwargs=True
+            lambda module, args, kwargs: seen.append(kwargs["input_ids"]),
+            with_kwargs=True,
         )
         context = self.encode(prompt)
         hook.remove()
@@ -241,7 +247,8 @@ class Exporter:
         self.tensors[f"decoder.{k}.pixels"] = decoded[0][0].permute(1, 2, 0)
 
     def sigmas(self, times: Times) -> torch.Tensor:
-        self.keep_latent(self.latent(0, 1, times.tokens), times.steps, output_type="latent")
+        latent = self.latent(0, 1, times.tokens)
+        self.keep_latent(latent, times.steps, output_type="latent")
         return self.pipe.scheduler.sigmas.clone()
 
     def keep_latent(self, latent: torch.Tensor, steps: int, output_type: str) -> None:
@@ -318,7 +325,8 @@ def export_random(name: str, out: Path) -> None:
     checkpoint = CHECKPOINTS[name]
     folder = out / name
     write_checkpoint(checkpoint, folder / "model")
-    export_case(folder, folder / "model", checkpoint.text_taps, PLANS[name], f"--only {name}")
+    export_case(folder, folder / "model", checkpoint.text_taps, PLANS[name],
+                f"--only {name}")
 
 
 def export_klein_width(folder: Path) -> None:

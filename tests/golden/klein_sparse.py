@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes a folder with FLUX.2-klein-4B's configs, tensor names and shapes, but no weights.
+"""Writes FLUX.2-klein-4B's configs, tensor names and shapes, without the weights.
 
     klein_sparse.py OUT
 
@@ -366,7 +366,8 @@ def tokenizer_config() -> dict:
 
 def write_json(path: Path, value: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    path.write_text(text, encoding="utf-8")
 
 
 def write_folder(out: Path) -> None:

@@ -30,6 +30,7 @@ FOLDERS = [
             "model/autoencoder.h",
             "model/bundle.h",
             "model/run.h",
+            "model/pixels.h",
             "model/scheduler_config.h",
             "model/text_encoder.h",
             "model/tokenizer.h",

@@ -49,10 +49,10 @@ static struct request_limits read_limits(json_t *object)
             limits.max_pixels = (size_t)json_integer_value(value);
         else if (strcmp(key, "patch") == 0)
             limits.patch = (size_t)json_integer_value(value);
-        else if (strcmp(key, "is_distilled") == 0)
+        else {
+            CHECK(strcmp(key, "is_distilled") == 0);
             limits.is_distilled = json_is_true(value);
-        else
-            CHECK(!"a limit that does not exist");
+        }
     }
     if (limits.is_distilled)
         limits.defaults.guidance = 1;
