@@ -58,7 +58,8 @@ refuse(struct problem *problem, const char *name, const char *expected, const ch
 
 static bool no_memory(struct problem *problem)
 {
-    return problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+    (void)problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+    return false;
 }
 
 static const char *kind_name(const json_t *value)
@@ -152,8 +153,7 @@ static bool check_number(const struct field *field,
     return refuse_number(field, limits, found, problem);
 }
 
-/* A number is checked before it is narrowed; a double holds every integer of every
- * range. */
+/* Checked before it is narrowed; a double holds every integer of every range. */
 static bool read_number(const struct reading *reading)
 {
     const struct field *field = reading->field;

@@ -62,6 +62,11 @@ struct bundle {
     struct autoencoder autoencoder;
 };
 
+void bundle_init(void)
+{
+    matrix_init();
+}
+
 static const struct family *find_family(struct config *index)
 {
     const char *pipeline = config_text_or(index, "_class_name", "");

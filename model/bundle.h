@@ -58,6 +58,10 @@ struct bundle_info {
 
 struct bundle;
 
+/* Keeps each product to the thread that asks for it. Call once, before other threads
+ * start. */
+void bundle_init(void);
+
 enum err_code bundle_open(struct bundle **out, const char *folder, struct err *err);
 void bundle_destroy(struct bundle *bundle);
 

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,8 @@
 enum {
     TOKENIZER_FILE_LIMIT = 64 * 1024 * 1024, /* bytes; Qwen3's has 11 million */
     CONFIG_FILE_LIMIT = 1024 * 1024,
-    PROMPT_LIMIT = 512,       /* ids, diffusers' max_sequence_length for klein */
-    TEXT_LIMIT = 1024 * 1024, /* bytes of one text */
+    PROMPT_LIMIT = 512,     /* ids, diffusers' max_sequence_length for klein */
+    TEXT_LIMIT = 16 * 1024, /* bytes; utf8proc orders n combining marks in O(n^2) */
 };
 
 struct tokenizer {
@@ -400,9 +401,7 @@ add_pre_token(void *context, const struct pre_token *token, struct err *err)
 enum err_code tokenizer_encode(const struct tokenizer *tokenizer,
                                const char *text,
                                size_t length,
-                               uint32_t *ids,
-                               size_t limit,
-                               size_t *total,
+                               struct token_ids *out,
                                struct err *err)
 {
     if (length > TEXT_LIMIT)
@@ -410,40 +409,41 @@ enum err_code tokenizer_encode(const struct tokenizer *tokenizer,
                        length, TEXT_LIMIT);
     if (!text_is_utf8(text, length, NULL))
         return err_set(err, ERR_INVALID, "the text is not UTF-8");
-    struct encoding encoding = {.pairs = tokenizer->pairs, .ids = ids, .limit = limit};
+    struct encoding encoding = {
+        .pairs = tokenizer->pairs, .ids = out->ids, .limit = out->room};
     enum err_code code = pre_tokenizer_run(tokenizer->pre_tokenizer, text, length,
                                            add_pre_token, &encoding, err);
     byte_pairs_work_finish(&encoding.work);
-    if (code == ERR_OK)
-        *total = encoding.total;
-    return code;
+    if (code != ERR_OK)
+        return code;
+    out->used = size_min(encoding.total, out->room);
+    out->total = encoding.total;
+    return ERR_OK;
 }
 
 enum err_code tokenizer_encode_prompt(const struct tokenizer *tokenizer,
                                       const char *prompt,
                                       size_t length,
-                                      uint32_t *ids,
-                                      size_t *used,
-                                      size_t *total,
+                                      struct token_ids *out,
                                       struct err *err)
 {
+    struct token_ids cut = {.ids = out->ids, .room = tokenizer->limit};
+    assert(out->room >= tokenizer->limit);
     struct buf text;
     buf_init(&text, TEXT_LIMIT);
     (void)buf_append(&text, template_head, sizeof(template_head) - 1);
     (void)buf_append(&text, prompt, length);
     (void)buf_append(&text, template_tail, sizeof(template_tail) - 1);
-    size_t count = 0;
     enum err_code code =
         text.failed
             ? err_set(err, ERR_NO_MEMORY, "no memory for a prompt of %zu bytes", length)
-            : tokenizer_encode(tokenizer, text.data, text.length, ids, tokenizer->limit,
-                               &count, err);
+            : tokenizer_encode(tokenizer, text.data, text.length, &cut, err);
     buf_finish(&text);
     if (code != ERR_OK)
         return code;
-    *used = size_min(count, tokenizer->limit);
-    *total = count;
-    for (size_t i = *used; i < tokenizer->limit; i++)
-        ids[i] = tokenizer->pad;
+    for (size_t i = cut.used; i < tokenizer->limit; i++)
+        out->ids[i] = tokenizer->pad;
+    out->used = cut.used;
+    out->total = cut.total;
     return ERR_OK;
 }

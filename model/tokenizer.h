@@ -33,26 +33,28 @@ size_t tokenizer_limit(const struct tokenizer *tokenizer);
 /* One more than the largest id it can produce. */
 size_t tokenizer_vocabulary_size(const struct tokenizer *tokenizer);
 
-/* Encodes UTF-8 text, without any template. Writes at most `limit` ids to `ids` and the
- * number that the whole text has to *total, which may be larger. */
+/* Where token ids go. */
+struct token_ids {
+    uint32_t *ids; /* the caller's */
+    size_t room;   /* how many fit */
+    size_t used;   /* written, not counting padding */
+    size_t total;  /* that the whole text has: more than `used` when it was cut */
+};
+
+/* Encodes UTF-8 text, without any template; what does not fit into out->room is cut. */
 enum err_code tokenizer_encode(const struct tokenizer *tokenizer,
                                const char *text,
                                size_t length,
-                               uint32_t *ids,
-                               size_t limit,
-                               size_t *total,
+                               struct token_ids *out,
                                struct err *err);
 
 /* Encodes a prompt inside klein's chat template (diffusers pipeline_flux2_klein.py,
  * _get_qwen3_prompt_embeds: user message, generation prompt, thinking off), cut and
- * right-padded to tokenizer_limit(). ids has room for that many. *used becomes the
- * number of ids that are not padding, *total the number before cutting. */
+ * right-padded to tokenizer_limit(), for which out->room must suffice. */
 enum err_code tokenizer_encode_prompt(const struct tokenizer *tokenizer,
                                       const char *prompt,
                                       size_t length,
-                                      uint32_t *ids,
-                                      size_t *used,
-                                      size_t *total,
+                                      struct token_ids *out,
                                       struct err *err);
 
 #endif

@@ -153,26 +153,25 @@ static struct solver *allocate(const struct method *method, unsigned steps, size
 
 enum err_code solver_create(struct solver **out,
                             enum solver_kind kind,
-                            const float *times,
-                            unsigned steps,
+                            const struct solver_grid *grid,
                             const float *start,
                             size_t n,
                             struct err *err)
 {
     if ((unsigned)kind >= SOLVER_COUNT)
         return err_set(err, ERR_INVALID, "there is no solver %u", (unsigned)kind);
-    if (steps == 0 || n == 0)
+    if (grid->steps == 0 || n == 0)
         return err_set(err, ERR_INVALID,
                        "a solver needs at least one step and one value, not %u and %zu",
-                       steps, n);
-    const enum err_code code = check_times(times, steps, err);
+                       grid->steps, n);
+    const enum err_code code = check_times(grid->times, grid->steps, err);
     if (code != ERR_OK)
         return code;
-    struct solver *solver = allocate(&methods[kind], steps, n);
+    struct solver *solver = allocate(&methods[kind], grid->steps, n);
     if (solver == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for %s over %zu values",
                        methods[kind].name, n);
-    memcpy(solver->times, times, ((size_t)steps + 1) * sizeof(float));
+    memcpy(solver->times, grid->times, ((size_t)grid->steps + 1) * sizeof(float));
     memcpy(solver->x, start, n * sizeof(float));
     *out = solver;
     return ERR_OK;

@@ -32,12 +32,17 @@ enum solver_kind {
 
 struct solver;
 
-/* times has steps + 1 values, falling, from at most 1 to at least 0; start has n
- * values. */
+/* The times that a solver goes through: steps + 1 values, falling, from at most 1 to at
+ * least 0. */
+struct solver_grid {
+    const float *times;
+    unsigned steps;
+};
+
+/* start has n values. */
 enum err_code solver_create(struct solver **out,
                             enum solver_kind kind,
-                            const float *times,
-                            unsigned steps,
+                            const struct solver_grid *grid,
                             const float *start,
                             size_t n,
                             struct err *err);

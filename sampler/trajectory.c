@@ -58,7 +58,8 @@ static enum err_code start_solver(struct trajectory *trajectory,
     noise_fill(sampling->seed, trajectory->velocities, n);
     to_tokens(trajectory->velocities, start, tokens, trajectory->channels);
     const enum err_code code =
-        solver_create(&trajectory->solver, sampling->solver, times, steps, start, n, err);
+        solver_create(&trajectory->solver, sampling->solver,
+                      &(struct solver_grid){times, steps}, start, n, err);
     free(times);
     return code;
 }

@@ -1,4 +1,4 @@
-#include "model/kernels/matrix.h"
+#include "model/bundle.h"
 #include "server/commands.h"
 #include "server/options.h"
 
@@ -29,7 +29,7 @@ int main(int argc, char **argv)
     struct options options;
     enum options_outcome outcome;
     struct err err;
-    matrix_init();
+    bundle_init();
     if (options_parse(&options, &outcome, argc, argv, stderr, &err) != ERR_OK) {
         (void)fprintf(stderr, "sluice: %s\n", err.message);
         return EXIT_USAGE;

@@ -17,12 +17,15 @@ static enum err_code encode_prompt(const struct round_setting *setting,
 {
     uint32_t ids[MAX_TEXT_TOKENS];
     const struct text_encoder *encoder = bundle_text_encoder(setting->bundle);
-    enum err_code code = tokenizer_encode_prompt(
-        bundle_tokenizer(setting->bundle), context->prompt, context->prompt_bytes, ids,
-        &context->tokens, &context->tokens_total, err);
+    struct token_ids out = {.ids = ids, .room = MAX_TEXT_TOKENS};
+    enum err_code code =
+        tokenizer_encode_prompt(bundle_tokenizer(setting->bundle), context->prompt,
+                                context->prompt_bytes, &out, err);
     if (code != ERR_OK)
         return code;
-    struct text_tokens tokens = {ids, context->condition.tokens, context->tokens};
+    context->tokens = out.used;
+    context->tokens_total = out.total;
+    struct text_tokens tokens = {ids, context->condition.tokens, out.used};
     return encoder->encode(encoder->self, run, &tokens, context_values(context), err);
 }
 

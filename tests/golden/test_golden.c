@@ -95,9 +95,10 @@ encode(const struct golden *g, const char *prompt, const int64_t *expected_ids)
 {
     struct err err;
     uint32_t ids[MAX_IDS];
-    size_t used, total, n = g->info->text_tokens;
+    size_t n = g->info->text_tokens;
+    struct token_ids out = {.ids = ids, .room = MAX_IDS};
     CHECK_OK(tokenizer_encode_prompt(bundle_tokenizer(g->bundle), prompt, strlen(prompt),
-                                     ids, &used, &total, &err),
+                                     &out, &err),
              err);
     for (size_t t = 0; expected_ids != NULL && t < n; t++) {
         if ((int64_t)ids[t] != expected_ids[t]) {
@@ -109,7 +110,7 @@ encode(const struct golden *g, const char *prompt, const int64_t *expected_ids)
     const struct text_encoder *encoder = bundle_text_encoder(g->bundle);
     float *context = malloc(n * encoder->width * sizeof(*context));
     CHECK(context != NULL);
-    struct text_tokens tokens = {ids, n, used};
+    struct text_tokens tokens = {ids, n, out.used};
     CHECK_OK(encoder->encode(encoder->self, &g->run, &tokens, context, &err), err);
     return (struct condition){n, encoder->width, context};
 }

@@ -29,8 +29,8 @@ FOLDERS = [
             # The public headers of model; the rest of it is private to its folder.
             "model/autoencoder.h",
             "model/bundle.h",
-            "model/run.h",
             "model/pixels.h",
+            "model/run.h",
             "model/scheduler_config.h",
             "model/text_encoder.h",
             "model/tokenizer.h",
@@ -76,8 +76,8 @@ LIBRARIES = {
     "zlib.h": ["api/png_image.c"],
     "microhttpd.h": ["server/http*"],
     "uv.h": ["server/engine*"],
-    "sodium.h": ["base/digest.c"],
-    "sodium/*": ["base/digest.c"],
+    "sodium.h": ["base/digest.c", "base/random.c"],
+    "sodium/*": ["base/digest.c", "base/random.c"],
     # Linux only.
     "sys/epoll.h": ["server/*"],
     "sys/eventfd.h": ["server/*"],

@@ -16,6 +16,9 @@ HEADER_LINES = 150
 FUNCTION_LINES = 60  # from the opening to the closing brace
 PARAMETERS = 6
 
+# Signatures that a library gives.
+GIVEN = {("server/http.c", "handle")}
+
 COMMENT_OR_STRING = re.compile(
     r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL
 )
@@ -78,7 +81,7 @@ def check_functions(path, source):
         line = text.count("\n", 0, start + found.start()) + 1
         at = found.end() - 1
         count = parameters(head[at : closing(head, at, "()") + 1])
-        if count > PARAMETERS:
+        if count > PARAMETERS and (path, found[1]) not in GIVEN:
             yield f"{path}:{line}: {found[1]} has {count} parameters, at most {PARAMETERS}"
         if opening is not None:
             lines = text.count("\n", opening, end) + 1

@@ -16,7 +16,7 @@ EXEMPT = [
     "LICENSE",
     "model/house/*",
     "tests/api/cases/*",
-    "tests/golden/data/*",
+    "tests/golden/*/model/*",
     "tests/fuzz/*/*",
 ]
 BINARY = (".safetensors", ".png", ".bin", ".npy", ".npz", ".gz", ".ico", ".woff2")

@@ -124,6 +124,15 @@ static void test_parameters(void)
                "Steps: 20, Sampler: DPM++ 2M, CFG scale: 2.5, " REST
                "\"house, big\", Version: sluice 0.1.0");
 
+    static const char *const quoted[] = {"a,b", "a:b", "a\nb"};
+    for (size_t i = 0; i < sizeof(quoted) / sizeof(quoted[0]); i++) {
+        struct buf out;
+        buf_init(&out, 1024);
+        answer_parameters_text(&request, quoted[i], digest, "0.1.0", &out);
+        CHECK(strstr(out.data, "Model: \"a") != NULL);
+        buf_finish(&out);
+    }
+
     request.prompt = empty;
     request.prompt_bytes = 0;
     check_text(&request, "a:\"b\"\n\xc3\xa9",

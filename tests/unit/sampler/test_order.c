@@ -110,7 +110,9 @@ static double error_with(const struct flow *flow, enum solver_kind kind, unsigne
 
     struct solver *solver = NULL;
     struct err err;
-    CHECK_OK(solver_create(&solver, kind, times, steps, start, N, &err), err);
+    CHECK_OK(
+        solver_create(&solver, kind, &(struct solver_grid){times, steps}, start, N, &err),
+        err);
     while (solver_want(solver, &x, &t)) {
         for (size_t i = 0; i < N; i++)
             v[i] = (float)velocity_at(flow, (double)x[i], (double)t);

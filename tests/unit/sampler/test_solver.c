@@ -29,7 +29,9 @@ static struct solver *create(enum solver_kind kind, const float *times, unsigned
 {
     struct solver *solver = NULL;
     struct err err;
-    CHECK_OK(solver_create(&solver, kind, times, steps, start, N, &err), err);
+    CHECK_OK(
+        solver_create(&solver, kind, &(struct solver_grid){times, steps}, start, N, &err),
+        err);
     return solver;
 }
 
@@ -150,7 +152,9 @@ static void check_golden_case(FILE *file, unsigned steps, size_t n, double guida
     read_row(file, row, n);
     struct solver *solver = NULL;
     struct err err;
-    CHECK_OK(solver_create(&solver, SOLVER_EULER, times, steps, row, n, &err), err);
+    CHECK_OK(solver_create(&solver, SOLVER_EULER, &(struct solver_grid){times, steps},
+                           row, n, &err),
+             err);
     for (unsigned i = 0; i < steps; i++) {
         read_row(file, v, n);
         read_row(file, negative, n);
@@ -255,17 +259,20 @@ static void test_refusals(void)
     struct err err = {0};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         err.message[0] = '\0';
-        CHECK(solver_create(&solver, SOLVER_AB2, bad[i], 2, start, N, &err) ==
-              ERR_INVALID);
+        CHECK(solver_create(&solver, SOLVER_AB2, &(struct solver_grid){bad[i], 2}, start,
+                            N, &err) == ERR_INVALID);
         CHECK(err.code == ERR_INVALID && err.message[0] != '\0');
     }
-    CHECK(solver_create(&solver, SOLVER_COUNT, good, 2, start, N, NULL) == ERR_INVALID);
-    CHECK(solver_create(&solver, SOLVER_EULER, good, 0, start, N, &err) == ERR_INVALID);
-    CHECK(solver_create(&solver, SOLVER_EULER, good, 2, start, 0, &err) == ERR_INVALID);
-    CHECK(solver_create(&solver, SOLVER_HEUN, good, 2, start, SIZE_MAX / 4, &err) ==
-          ERR_NO_MEMORY);
-    CHECK(solver_create(&solver, SOLVER_EULER, good, 2, start, SIZE_MAX, &err) ==
-          ERR_NO_MEMORY);
+    CHECK(solver_create(&solver, SOLVER_COUNT, &(struct solver_grid){good, 2}, start, N,
+                        NULL) == ERR_INVALID);
+    CHECK(solver_create(&solver, SOLVER_EULER, &(struct solver_grid){good, 0}, start, N,
+                        &err) == ERR_INVALID);
+    CHECK(solver_create(&solver, SOLVER_EULER, &(struct solver_grid){good, 2}, start, 0,
+                        &err) == ERR_INVALID);
+    CHECK(solver_create(&solver, SOLVER_HEUN, &(struct solver_grid){good, 2}, start,
+                        SIZE_MAX / 4, &err) == ERR_NO_MEMORY);
+    CHECK(solver_create(&solver, SOLVER_EULER, &(struct solver_grid){good, 2}, start,
+                        SIZE_MAX, &err) == ERR_NO_MEMORY);
     CHECK(solver == NULL);
     solver_destroy(solver);
 }

@@ -180,7 +180,9 @@ static void check_same_walk(const struct diffusion *diffusion, const struct pair
         walk.z[i] = (mixing.a + mixing.s) * (double)start[i];
     struct solver *solver = NULL;
     struct err err;
-    CHECK_OK(solver_create(&solver, pair->kind, times, STEPS, start, N, &err), err);
+    CHECK_OK(solver_create(&solver, pair->kind, &(struct solver_grid){times, STEPS},
+                           start, N, &err),
+             err);
     double worst = 0.0;
     for (unsigned step = 0; solver_want(solver, &x, &t); step++) {
         flow_velocity(diffusion, x, t, v);
