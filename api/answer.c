@@ -17,7 +17,7 @@ enum { NAME_SIZE = 97, HASH_DIGITS = 10 };
 static void to_plain(char out[NAME_SIZE], const char *text)
 {
     size_t n = 0;
-    for (; text[n] != '\0' && n < NAME_SIZE - 1; n++) {
+    for (; n < NAME_SIZE - 1 && text[n] != '\0'; n++) {
         bool is_plain =
             text[n] >= ' ' && text[n] <= '~' && strchr("\",;\\", text[n]) == NULL;
         out[n] = '_';

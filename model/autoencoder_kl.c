@@ -4,6 +4,7 @@
 #include "model/autoencoder_steps.h"
 #include "model/config.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -267,6 +268,7 @@ enum err_code autoencoder_kl_open(struct component *component,
         destroy(m);
         return code;
     }
+    assert(m->n_levels > 0); /* config_check saw to it */
     *component = (struct component){m, m->weights, bind, destroy};
     *autoencoder = (struct autoencoder){
         .self = m,

@@ -33,6 +33,7 @@ struct http {
     struct listener service, admin;
 };
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is the library's. */
 static enum MHD_Result handle(void *context,
                               struct MHD_Connection *connection,
                               const char *url,

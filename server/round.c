@@ -44,7 +44,7 @@ static enum err_code encode(struct round *round,
         {job->request.prompt, job->request.prompt_bytes},
         {job->request.negative_prompt, job->request.negative_prompt_bytes},
     };
-    for (size_t i = 0; i < job->n_contexts; i++) {
+    for (size_t i = 0; i < JOB_CONTEXTS && i < job->n_contexts; i++) {
         if (job->contexts[i] != NULL)
             continue;
         struct context *context;

@@ -79,6 +79,7 @@ static enum err_code compare(const struct matrix_product *p, struct err *err)
 
 enum err_code matrix_check(size_t rows, size_t inputs, size_t outputs, struct err *err)
 {
+    assert(rows > 0 && inputs > 0 && outputs > 0);
     size_t n_in = size_multiply(rows, inputs), n_weight = size_multiply(outputs, inputs);
     size_t n = size_add(size_add(n_in, n_weight), size_multiply(rows, outputs));
     float *memory = n > SIZE_MAX / 2 / sizeof(float) ? NULL : malloc(n * sizeof(float));

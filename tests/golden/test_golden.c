@@ -89,8 +89,8 @@ static const char *prompt_at(const struct golden *g, size_t i)
     return prompt;
 }
 
-/* The context of a prompt, computed by us; new. */
-static struct condition
+/* The context of a prompt, computed by us: [text_tokens, width], new. */
+static float *
 encode(const struct golden *g, const char *prompt, const int64_t *expected_ids)
 {
     struct err err;
@@ -108,11 +108,12 @@ encode(const struct golden *g, const char *prompt, const int64_t *expected_ids)
         }
     }
     const struct text_encoder *encoder = bundle_text_encoder(g->bundle);
+    CHECK(n > 0 && encoder->width > 0);
     float *context = malloc(n * encoder->width * sizeof(*context));
     CHECK(context != NULL);
     struct text_tokens tokens = {ids, n, out.used};
     CHECK_OK(encoder->encode(encoder->self, &g->run, &tokens, context, &err), err);
-    return (struct condition){n, encoder->width, context};
+    return context;
 }
 
 static void check_prompts(const struct golden *g)
@@ -123,14 +124,13 @@ static void check_prompts(const struct golden *g)
         const struct tensor *tensor;
         int64_t *ids = read_tensor(g, &tensor, "tokens.%zu.ids", i);
         CHECK(tensor->elements == g->info->text_tokens);
-        struct condition condition = encode(g, prompt_at(g, i), ids);
+        float *found = encode(g, prompt_at(g, i), ids);
         float *context = read_tensor(g, &tensor, "context.%zu", i);
-        CHECK(tensor->elements == condition.tokens * condition.width);
-        judge("context", i, relative_error(condition.context, context, tensor->elements),
-              2e-5);
+        CHECK(tensor->elements == g->info->text_tokens * g->info->text_width);
+        judge("context", i, relative_error(found, context, tensor->elements), 2e-5);
         free(ids);
         free(context);
-        free((void *)(uintptr_t)condition.context);
+        free(found);
     }
 }
 
@@ -144,21 +144,22 @@ static void check_velocities(const struct golden *g)
     size_t n = json_array_size(list);
     struct velocity_item items[MOST];
     struct condition conditions[MOST];
-    float *alone[MOST];
+    float *alone[MOST], *contexts[MOST], *inputs[MOST];
     CHECK(n > 0 && n <= MOST);
     for (size_t i = 0; i < n; i++) {
         const json_t *entry = json_array_get(list, i);
         const struct tensor *tensor;
-        float *context = read_tensor(g, &tensor, "context.%zu", number(entry, "prompt"));
-        conditions[i] = (struct condition){tensor->shape[0], tensor->shape[1], context};
-        float *x = read_tensor(g, &tensor, "velocity.%zu.x", i);
+        contexts[i] = read_tensor(g, &tensor, "context.%zu", number(entry, "prompt"));
+        conditions[i] =
+            (struct condition){tensor->shape[0], tensor->shape[1], contexts[i]};
+        inputs[i] = read_tensor(g, &tensor, "velocity.%zu.x", i);
         float *expected = read_tensor(g, &tensor, "velocity.%zu.v", i);
         alone[i] = calloc(tensor->elements, sizeof(float));
         items[i] =
             (struct velocity_item){number(entry, "height"),
                                    number(entry, "width"),
                                    (float)json_number_value(json_object_get(entry, "t")),
-                                   x,
+                                   inputs[i],
                                    &conditions[i],
                                    alone[i]};
         CHECK(tensor->elements == items[i].height * items[i].width * velocity->channels);
@@ -174,8 +175,8 @@ static void check_velocities(const struct golden *g)
         CHECK(memcmp(alone[i], items[i].v, bytes) == 0);
         free(alone[i]);
         free(items[i].v);
-        free((void *)(uintptr_t)items[i].x);
-        free((void *)(uintptr_t)conditions[i].context);
+        free(inputs[i]);
+        free(contexts[i]);
     }
 }
 
@@ -227,9 +228,11 @@ static void generate(const struct golden *g, const json_t *entry, uint8_t *bytes
     const struct velocity *velocity = bundle_velocity(g->bundle);
     const struct autoencoder *autoencoder = bundle_autoencoder(g->bundle);
     const char *negative = json_string_value(json_object_get(entry, "negative_prompt"));
-    struct condition prompt = encode(g, prompt_at(g, number(entry, "prompt")), NULL);
-    struct condition negative_condition =
-        encode(g, negative == NULL ? "" : negative, NULL);
+    float *context = encode(g, prompt_at(g, number(entry, "prompt")), NULL);
+    float *negative_context = encode(g, negative == NULL ? "" : negative, NULL);
+    struct condition prompt = {g->info->text_tokens, g->info->text_width, context};
+    struct condition negative_condition = prompt;
+    negative_condition.context = negative_context;
     struct sampling sampling = {
         .seed = (uint32_t)number(entry, "seed"),
         .steps = (unsigned)number(entry, "steps"),
@@ -258,8 +261,8 @@ static void generate(const struct golden *g, const json_t *entry, uint8_t *bytes
     pixels_to_bytes(pixels, values, bytes);
     free(pixels);
     trajectory_destroy(trajectory);
-    free((void *)(uintptr_t)prompt.context);
-    free((void *)(uintptr_t)negative_condition.context);
+    free(context);
+    free(negative_context);
 }
 
 static void check_runs(const struct golden *g)
