@@ -3,9 +3,8 @@
 #include "server/engine.h"
 #include "server/http.h"
 #include "server/log.h"
-#include "server/machine.h"
-#include "server/memory_plan.h"
 #include "server/metrics.h"
+#include "server/model_setup.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,8 +20,7 @@ enum {
 
 struct server {
     const struct options *options;
-    struct bundle *bundle;
-    struct memory_plan plan;
+    struct model_setup model;
     struct metrics metrics;
     struct engine *engine;
     struct http *http;
@@ -40,51 +38,24 @@ static void block_signals(sigset_t *set)
 static enum err_code open_model(struct server *server, struct err *err)
 {
     const struct options *options = server->options;
-    enum err_code code = bundle_open(&server->bundle, options->model, err);
-    if (code != ERR_OK)
-        return code;
-    const struct bundle_info *info = bundle_info(server->bundle);
-    size_t workers = options->workers != 0 ? options->workers : machine_processors();
-    size_t pixels = options->max_pixels != 0 ? options->max_pixels : info->max_pixels;
-    uint64_t limit =
-        options->memory_limit != 0 ? options->memory_limit : machine_memory_limit();
-    server->plan = memory_plan_make(server->bundle, workers, options->max_batch, pixels,
-                                    options->context_cache);
-    code = memory_plan_check(&server->plan, limit, err);
-    if (code == ERR_OK)
-        code = bundle_load(server->bundle, err);
-    return code;
-}
-
-static struct request_limits request_limits(const struct server *server)
-{
-    const struct bundle_info *info = bundle_info(server->bundle);
-    return (struct request_limits){
-        .max_steps = (unsigned)server->options->max_steps,
-        .max_pixels = server->plan.limits.max_pixels,
-        .patch = info->patch,
-        .is_distilled = info->is_distilled,
-        .defaults = {.steps = info->steps,
-                     .width = info->width,
-                     .height = info->height,
-                     .guidance = info->guidance,
-                     .solver = SOLVER_EULER},
-    };
+    enum err_code code =
+        model_setup_open(&server->model, options, (size_t)options->workers, err);
+    return code == ERR_OK ? model_setup_load(&server->model, err) : code;
 }
 
 static enum err_code start_engine(struct server *server, struct err *err)
 {
     char threads[16];
     (void)snprintf(threads, sizeof(threads), "%zu",
-                   engine_pool_size(server->plan.workers));
+                   engine_pool_size(server->model.plan.workers));
     if (setenv("UV_THREADPOOL_SIZE", threads, 1) != 0)
         return err_set(err, ERR_NO_MEMORY, "no memory for the environment");
     struct engine_setting setting = {
-        .round = {server->bundle, SLUICE_VERSION, server->options->png_text},
-        .limits = {server->options->max_batch, server->plan.limits.round_items,
-                   server->plan.limits.round_tokens},
-        .workers = server->plan.workers,
-        .scratch = server->plan.scratch,
+        .round = {server->model.bundle, SLUICE_VERSION, server->options->png_text},
+        .limits = {server->options->max_batch, server->model.plan.limits.round_items,
+                   server->model.plan.limits.round_tokens},
+        .workers = server->model.plan.workers,
+        .scratch = server->model.plan.scratch,
         .queue = server->options->queue,
         .context_cache = server->options->context_cache,
         .metrics = &server->metrics,
@@ -99,12 +70,12 @@ static enum err_code start_http(struct server *server, struct err *err)
         .host = options->host,
         .port = (uint16_t)options->port,
         .admin_port = (uint16_t)options->admin_port,
-        .connections = (unsigned)(server->plan.workers * options->max_batch +
+        .connections = (unsigned)(server->model.plan.workers * options->max_batch +
                                   options->queue + SPARE_CONNECTIONS),
         .metrics_on_service = options->metrics_on_service,
         .version = SLUICE_VERSION,
-        .info = bundle_info(server->bundle),
-        .limits = request_limits(server),
+        .info = bundle_info(server->model.bundle),
+        .limits = model_setup_limits(&server->model, options),
         .engine = server->engine,
         .metrics = &server->metrics,
     };
@@ -113,7 +84,7 @@ static enum err_code start_http(struct server *server, struct err *err)
 
 static void log_start(const struct server *server, uint64_t took)
 {
-    const struct bundle_info *info = bundle_info(server->bundle);
+    const struct bundle_info *info = bundle_info(server->model.bundle);
     struct log_line line;
     log_begin(&line, "info", "ready");
     log_text(&line, "version", SLUICE_VERSION);
@@ -122,8 +93,8 @@ static void log_start(const struct server *server, uint64_t took)
     log_text(&line, "host", server->options->host);
     log_count(&line, "port", http_port(server->http, ROUTE_SERVICE));
     log_count(&line, "admin_port", http_port(server->http, ROUTE_OPERATOR));
-    log_count(&line, "workers", server->plan.workers);
-    log_count(&line, "memory_bytes", server->plan.total);
+    log_count(&line, "workers", server->model.plan.workers);
+    log_count(&line, "memory_bytes", server->model.plan.total);
     log_real(&line, "milliseconds", clock_milliseconds(took));
     log_end(&line);
 }
@@ -173,7 +144,7 @@ static void stop(struct server *server)
 {
     http_destroy(server->http);
     engine_destroy(server->engine);
-    bundle_destroy(server->bundle);
+    model_setup_finish(&server->model);
 }
 
 int serve_run(const struct options *options)

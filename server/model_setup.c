@@ -1,0 +1,52 @@
+#include "server/model_setup.h"
+
+#include "server/machine.h"
+
+enum err_code model_setup_open(struct model_setup *setup,
+                               const struct options *options,
+                               size_t workers,
+                               struct err *err)
+{
+    *setup = (struct model_setup){0};
+    enum err_code code = bundle_open(&setup->bundle, options->model, err);
+    if (code != ERR_OK)
+        return code;
+    setup->memory_limit =
+        options->memory_limit != 0 ? options->memory_limit : machine_memory_limit();
+    setup->plan =
+        memory_plan_make(setup->bundle, workers != 0 ? workers : machine_processors(),
+                         options->max_batch, options->max_pixels, options->context_cache);
+    return ERR_OK;
+}
+
+enum err_code model_setup_load(struct model_setup *setup, struct err *err)
+{
+    enum err_code code = memory_plan_check(&setup->plan, setup->memory_limit, err);
+    return code == ERR_OK ? bundle_load(setup->bundle, err) : code;
+}
+
+void model_setup_finish(struct model_setup *setup)
+{
+    bundle_destroy(setup->bundle);
+    *setup = (struct model_setup){0};
+}
+
+struct request_limits model_setup_limits(const struct model_setup *setup,
+                                         const struct options *options)
+{
+    const struct bundle_info *info = bundle_info(setup->bundle);
+    return (struct request_limits){
+        .max_steps = (unsigned)options->max_steps,
+        .max_pixels = setup->plan.limits.max_pixels,
+        .patch = info->patch,
+        .is_distilled = info->is_distilled,
+        .defaults =
+            {
+                .steps = info->steps,
+                .width = info->width,
+                .height = info->height,
+                .guidance = info->guidance,
+                .solver = SOLVER_EULER,
+            },
+    };
+}
