@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""The subcommands that do not serve, as a user calls them.
+
+SLUICE_BINARY and SLUICE_SOURCE_DIR name the binary and the tree.
+"""
+
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+BINARY = os.environ["SLUICE_BINARY"]
+SOURCE = pathlib.Path(os.environ["SLUICE_SOURCE_DIR"])
+HOUSE = SOURCE / "model" / "house"
+TINY = SOURCE / "tests" / "golden" / "f32" / "model"
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [BINARY, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+class Inspect(unittest.TestCase):
+    def test_klein_of_four_billion_parameters(self):
+        """Only headers are read: sparse files of 15 GiB take no time."""
+        with tempfile.TemporaryDirectory() as folder:
+            script = SOURCE / "tests" / "golden" / "klein_sparse.py"
+            subprocess.run([sys.executable, script, folder], check=True, stdout=subprocess.DEVNULL)
+            start = time.monotonic()
+            result = run("inspect", folder)
+            self.assertLess(time.monotonic() - start, 5)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("3,875,544,576", result.stdout)
+        self.assertIn("memory plan", result.stdout)
+        self.assertIn("distilled", result.stdout)
+
+    def test_house(self):
+        result = run("inspect", HOUSE)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, r"digest +[0-9a-f]{64}")
+        self.assertIn("20 steps, guidance 3, 128x128", result.stdout)
+
+    def test_no_model(self):
+        result = run("inspect", HOUSE / "nothing")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("nothing/model_index.json", result.stderr)
+
+
+class Generate(unittest.TestCase):
+    def generate(self, *arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "out.png"
+            result = run("generate", "--model", TINY, "--prompt", "a red apple", "-o", path, *arguments)
+            left = sorted(entry.name for entry in pathlib.Path(folder).iterdir())
+            return result, path.read_bytes() if path.exists() else None, left
+
+    def test_a_picture(self):
+        result, png, left = self.generate("--seed", 3, "--steps", 2, "--width", 48, "--height", 80)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(left, ["out.png"])
+        self.assertEqual(png[:8], b"\x89PNG\r\n\x1a\n")
+        self.assertEqual(struct.unpack(">II", png[16:24]), (48, 80))
+        self.assertIn("seed 3", result.stderr)
+        self.assertNotIn("\r", result.stderr, "no progress bar where there is no terminal")
+
+    def test_the_same_twice(self):
+        self.assertEqual(self.generate("--seed", 3, "--steps", 2)[1], self.generate("--seed", 3, "--steps", 2)[1])
+
+    def test_what_is_refused(self):
+        for arguments, words in [
+            (("--seed", "-1"), "--seed"),
+            (("--seed", "4294967296"), "--seed"),
+            (("--steps", "0"), "--steps"),
+            (("--width", "17"), "width"),
+            (("--solver", "rk4"), "rk4"),
+            (("--guidance", "0.5"), "guidance"),
+        ]:
+            result, png, left = self.generate(*arguments)
+            self.assertNotEqual(result.returncode, 0, arguments)
+            self.assertIn(words, result.stderr)
+            self.assertIsNone(png)
+            self.assertEqual(left, [])
+
+
+class Help(unittest.TestCase):
+    def test_help_and_version(self):
+        self.assertEqual(run("--help").returncode, 0)
+        for command in ("serve", "generate", "inspect", "healthcheck"):
+            result = run(command, "--help")
+            self.assertEqual(result.returncode, 0, command)
+            self.assertIn("--", result.stdout)
+        self.assertRegex(run("--version").stdout, r"^sluice \d+\.\d+\.\d+\n$")
+
+    def test_a_mistyped_option(self):
+        result = run("serve", "--prot", "1")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("--port", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
