@@ -32,6 +32,8 @@ void *arena_take(struct arena *arena, size_t count, size_t size)
     size_t end = size_add(arena->used, bytes / ARENA_ALIGNMENT * ARENA_ALIGNMENT);
     if (bytes == SIZE_MAX || end == SIZE_MAX || end > arena->size) {
         arena->overflowed = true;
+        if (arena->memory == NULL)
+            arena->used = SIZE_MAX; /* a measure that wrapped around is no number */
         return NULL;
     }
     unsigned char *piece = arena->memory == NULL ? NULL : arena->memory + arena->used;

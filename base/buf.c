@@ -57,6 +57,8 @@ bool buf_print(struct buf *buf, const char *format, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, format, ap);
     va_end(ap);
+    if (n < 0)
+        buf->failed = true;
     bool fits = n >= 0 && reserve(buf, (size_t)n);
     if (fits) {
         (void)vsnprintf(buf->data + buf->length, (size_t)n + 1, format, again);

@@ -21,9 +21,10 @@ struct autoencoder_kl {
     size_t channels[MAX_LEVELS]; /* of the decoder, finest level first */
     bool has_post_quant, has_attention;
     float norm_epsilon; /* of the latents' batch norm */
+    const struct kernels *kernels;
     struct weights *weights;
     const float *mean, *variance; /* [4 latent_channels] */
-    struct weights_kernel post_quant, convolution_in, convolution_out;
+    struct linear post_quant, convolution_in, convolution_out;
     struct group_norm norm_out;
     struct autoencoder_step steps[MAX_STEPS];
     size_t n_steps;
@@ -180,9 +181,8 @@ static enum err_code run_steps(const struct autoencoder_kl *m,
                                struct err *err)
 {
     if (m->has_post_quant)
-        autoencoder_mix(&m->post_quant, m->latent_channels, maps);
-    autoencoder_convolve(&m->convolution_in, m->latent_channels,
-                         m->channels[m->n_levels - 1], maps, maps->next);
+        autoencoder_mix(&m->post_quant, maps);
+    autoencoder_convolve(&m->convolution_in, maps, maps->next);
     autoencoder_maps_turn(maps);
     for (size_t i = 0; i < m->n_steps; i++) {
         enum err_code code = run_check(run, err);
@@ -191,7 +191,7 @@ static enum err_code run_steps(const struct autoencoder_kl *m,
         autoencoder_step_apply(&m->steps[i], maps);
     }
     autoencoder_normalise(&m->norm_out, m->channels[0], maps);
-    autoencoder_convolve(&m->convolution_out, m->channels[0], COLOURS, maps, pixels);
+    autoencoder_convolve(&m->convolution_out, maps, pixels);
     return ERR_OK;
 }
 
@@ -202,6 +202,7 @@ static void lay_out(const struct autoencoder_kl *m,
 {
     size_t channels = size_max(m->latent_channels, m->channels[m->n_levels - 1]);
     maps->groups = m->groups;
+    maps->kernels = m->kernels;
     autoencoder_maps_lay_out(m->steps, m->n_steps,
                              size_multiply(latent_tokens, PATCH * PATCH), channels, arena,
                              maps);
@@ -248,7 +249,7 @@ open_parts(struct autoencoder_kl *m, const char *folder, struct err *err)
     config_close(&config);
     if (code != ERR_OK)
         return code;
-    code = weights_open(&m->weights, folder, "diffusion_pytorch_model", err);
+    code = weights_open(&m->weights, folder, "diffusion_pytorch_model", m->kernels, err);
     if (code != ERR_OK)
         return code;
     bind(m);
@@ -258,11 +259,13 @@ open_parts(struct autoencoder_kl *m, const char *folder, struct err *err)
 enum err_code autoencoder_kl_open(struct component *component,
                                   struct autoencoder *autoencoder,
                                   const char *folder,
+                                  const struct kernels *kernels,
                                   struct err *err)
 {
     struct autoencoder_kl *m = calloc(1, sizeof(*m));
     if (m == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
+    m->kernels = kernels;
     enum err_code code = open_parts(m, folder, err);
     if (code != ERR_OK) {
         destroy(m);

@@ -19,6 +19,7 @@
 enum err_code autoencoder_kl_open(struct component *component,
                                   struct autoencoder *autoencoder,
                                   const char *folder,
+                                  const struct kernels *kernels,
                                   struct err *err);
 
 #endif

@@ -1,7 +1,6 @@
 #include "model/autoencoder_steps.h"
 
 #include "base/size.h"
-#include "model/kernels/activation.h"
 #include "model/kernels/attention.h"
 #include "model/kernels/convolution.h"
 #include "model/kernels/norm.h"
@@ -25,7 +24,7 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
             pixels = size_multiply(pixels, 4);
         if (step->kind == STEP_ATTENTION) {
             parts = 3; /* q, k and v side by side */
-            scores = size_max(scores, attention_scratch(pixels));
+            scores = size_max(scores, attention_scratch(pixels, most));
         }
         largest = size_max(largest, size_multiply(pixels, most * parts));
         widest = size_max(widest, most);
@@ -44,58 +43,60 @@ void autoencoder_maps_turn(struct autoencoder_maps *maps)
     maps->next = old;
 }
 
-static void convolve(const struct weights_kernel *kernel,
-                     struct convolution shape, /* channels and doubling, in and out */
+static void convolve(const struct linear *kernel,
+                     bool doubled,
+                     const float *in,
+                     float *out,
                      const struct autoencoder_maps *maps)
 {
-    shape.height = maps->height;
-    shape.width = maps->width;
-    shape.weight = kernel->weight;
-    shape.bias = kernel->bias;
-    convolution_apply(&shape, maps->scratch);
+    struct convolution convolution = {
+        .height = maps->height,
+        .width = maps->width,
+        .in_channels = kernel->inputs / 9,
+        .out_channels = kernel->outputs,
+        .doubled = doubled,
+        .in = in,
+        .panels = kernel->data,
+        .bias = kernel->bias,
+        .out = out,
+    };
+    convolution_apply(maps->kernels, &convolution, maps->scratch);
 }
 
-void autoencoder_convolve(const struct weights_kernel *kernel,
-                          size_t in_channels,
-                          size_t out_channels,
+void autoencoder_convolve(const struct linear *kernel,
                           const struct autoencoder_maps *maps,
                           float *out)
 {
-    struct convolution shape = {.in_channels = in_channels,
-                                .out_channels = out_channels,
-                                .in = maps->current,
-                                .out = out};
-    convolve(kernel, shape, maps);
+    convolve(kernel, false, maps->current, out, maps);
 }
 
-/* The same layer at every pixel: a linear layer, or a 1x1 convolution seen as one. */
+/* The same layer at every pixel: a linear layer, or a 1x1 convolution. */
 static void mix(const struct linear *layer,
                 const float *in,
                 float *out,
                 size_t out_stride,
                 const struct autoencoder_maps *maps)
 {
-    struct linear_rows rows = {maps->height * maps->width, in, layer->inputs, out,
-                               out_stride};
-    linear_apply(layer, &rows, maps->scratch);
+    struct linear_rows rows = {
+        .rows = maps->height * maps->width,
+        .in = in,
+        .in_stride = layer->inputs,
+        .out = out,
+        .out_stride = out_stride,
+    };
+    linear_apply(maps->kernels, layer, &rows, maps->scratch);
 }
 
-static struct linear as_linear(const struct weights_kernel *kernel, size_t in, size_t out)
+void autoencoder_mix(const struct linear *kernel, struct autoencoder_maps *maps)
 {
-    return (struct linear){in, out, DTYPE_F32, kernel->weight, kernel->bias};
-}
-
-void autoencoder_mix(const struct weights_kernel *kernel,
-                     size_t channels,
-                     struct autoencoder_maps *maps)
-{
-    struct linear layer = as_linear(kernel, channels, channels);
-    mix(&layer, maps->current, maps->next, channels, maps);
+    mix(kernel, maps->current, maps->next, kernel->outputs, maps);
     autoencoder_maps_turn(maps);
 }
 
+/* GroupNorm, with SiLU where a convolution follows. */
 static void normalise(const struct group_norm *weights,
                       size_t channels,
+                      bool silu,
                       const float *in,
                       float *out,
                       const struct autoencoder_maps *maps)
@@ -109,45 +110,33 @@ static void normalise(const struct group_norm *weights,
         .bias = weights->bias,
         .out = out,
         .epsilon = EPSILON,
+        .silu = silu,
     };
-    norm_group(&norm);
+    maps->kernels->each->norm_group(&norm);
 }
 
 void autoencoder_normalise(const struct group_norm *norm,
                            size_t channels,
                            struct autoencoder_maps *maps)
 {
-    normalise(norm, channels, maps->current, maps->current, maps);
-    activation_silu(maps->current, maps->height * maps->width * channels);
+    normalise(norm, channels, true, maps->current, maps->current, maps);
 }
 
 static void apply_resnet(const struct autoencoder_step *step,
                          struct autoencoder_maps *maps)
 {
     size_t pixels = maps->height * maps->width;
-    struct convolution first = {.in_channels = step->in,
-                                .out_channels = step->out,
-                                .in = maps->next,
-                                .out = maps->spare};
-    struct convolution second = {.in_channels = step->out,
-                                 .out_channels = step->out,
-                                 .in = maps->spare,
-                                 .out = maps->next};
-    normalise(&step->norm1, step->in, maps->current, maps->next, maps);
-    activation_silu(maps->next, pixels * step->in);
-    convolve(&step->convolution1, first, maps);
-    normalise(&step->norm2, step->out, maps->spare, maps->spare, maps);
-    activation_silu(maps->spare, pixels * step->out);
-    convolve(&step->convolution2, second, maps);
-
+    normalise(&step->norm1, step->in, true, maps->current, maps->next, maps);
+    convolve(&step->convolution1, false, maps->next, maps->spare, maps);
+    normalise(&step->norm2, step->out, true, maps->spare, maps->spare, maps);
+    convolve(&step->convolution2, false, maps->spare, maps->next, maps);
     if (step->in != step->out) {
-        struct linear shortcut = as_linear(&step->shortcut, step->in, step->out);
-        mix(&shortcut, maps->current, maps->spare, step->out, maps);
+        mix(&step->shortcut, maps->current, maps->spare, step->out, maps);
         float *old = maps->current;
         maps->current = maps->spare;
         maps->spare = old;
     }
-    activation_add(maps->current, maps->next, pixels * step->out);
+    maps->kernels->each->add(maps->current, maps->next, pixels * step->out);
 }
 
 static void apply_attention(const struct autoencoder_step *step,
@@ -155,7 +144,7 @@ static void apply_attention(const struct autoencoder_step *step,
 {
     size_t pixels = maps->height * maps->width, n = step->in;
     float *q = maps->spare, *k = q + n, *v = k + n;
-    normalise(&step->norm1, n, maps->current, maps->next, maps);
+    normalise(&step->norm1, n, false, maps->current, maps->next, maps);
     mix(&step->q, maps->next, q, 3 * n, maps);
     mix(&step->k, maps->next, k, 3 * n, maps);
     mix(&step->v, maps->next, v, 3 * n, maps);
@@ -174,9 +163,9 @@ static void apply_attention(const struct autoencoder_step *step,
         .out = maps->next,
         .out_stride = n,
     };
-    attention_apply(&attention, maps->scratch);
+    attention_apply(maps->kernels, &attention, maps->scratch);
     mix(&step->to_out, maps->next, maps->spare, n, maps);
-    activation_add(maps->current, maps->spare, pixels * n);
+    maps->kernels->each->add(maps->current, maps->spare, pixels * n);
 }
 
 static void apply_upsample(const struct autoencoder_step *step,
@@ -184,12 +173,7 @@ static void apply_upsample(const struct autoencoder_step *step,
 {
     maps->height *= 2;
     maps->width *= 2;
-    struct convolution shape = {.in_channels = step->in,
-                                .out_channels = step->out,
-                                .doubled = true,
-                                .in = maps->current,
-                                .out = maps->next};
-    convolve(&step->convolution1, shape, maps);
+    convolve(&step->convolution1, true, maps->current, maps->next, maps);
     autoencoder_maps_turn(maps);
 }
 

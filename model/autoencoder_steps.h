@@ -27,7 +27,7 @@ struct autoencoder_step {
     enum step_kind kind;
     size_t in, out; /* channels */
     struct group_norm norm1, norm2;
-    struct weights_kernel convolution1, convolution2, shortcut; /* 3x3, 3x3, 1x1 */
+    struct linear convolution1, convolution2, shortcut; /* 3x3, 3x3, 1x1 */
     struct linear q, k, v, to_out;
 };
 
@@ -38,6 +38,7 @@ struct autoencoder_maps {
     float *scratch; /* a kernel's own */
     size_t height, width;
     size_t groups; /* of every GroupNorm */
+    const struct kernels *kernels;
 };
 
 /* Takes maps large enough for all the steps, from height x width pixels with `channels`
@@ -55,14 +56,10 @@ void autoencoder_step_apply(const struct autoencoder_step *step,
 /* The pieces that also stand outside the row of steps: a 3x3 convolution of the current
  * map into out, a 1x1 convolution of the current map in place, and GroupNorm with SiLU of
  * the current map in place. */
-void autoencoder_convolve(const struct weights_kernel *kernel,
-                          size_t in_channels,
-                          size_t out_channels,
+void autoencoder_convolve(const struct linear *kernel,
                           const struct autoencoder_maps *maps,
                           float *out);
-void autoencoder_mix(const struct weights_kernel *kernel,
-                     size_t channels,
-                     struct autoencoder_maps *maps);
+void autoencoder_mix(const struct linear *kernel, struct autoencoder_maps *maps);
 void autoencoder_normalise(const struct group_norm *norm,
                            size_t channels,
                            struct autoencoder_maps *maps);

@@ -7,7 +7,6 @@
 #include "model/component.h"
 #include "model/config.h"
 #include "model/flux2.h"
-#include "model/kernels/matrix.h"
 #include "model/qwen3.h"
 
 #include <stdio.h>
@@ -23,15 +22,18 @@ static const struct family {
     enum err_code (*open_text_encoder)(struct component *,
                                        struct text_encoder *,
                                        const char *,
+                                       const struct kernels *,
                                        const struct qwen3_taps *,
                                        struct err *);
     enum err_code (*open_transformer)(struct component *,
                                       struct velocity *,
                                       const char *,
+                                      const struct kernels *,
                                       struct err *);
     enum err_code (*open_autoencoder)(struct component *,
                                       struct autoencoder *,
                                       const char *,
+                                      const struct kernels *,
                                       struct err *);
 } families[] = {
     {
@@ -54,6 +56,7 @@ enum { FAMILY_COUNT = sizeof(families) / sizeof(families[0]) };
 struct bundle {
     char folder[CONFIG_PATH_SIZE];
     const struct family *family;
+    const struct kernels *kernels;
     struct bundle_info info;
     struct tokenizer *tokenizer;
     struct component components[BUNDLE_PART_COUNT];
@@ -64,7 +67,7 @@ struct bundle {
 
 void bundle_init(void)
 {
-    matrix_init();
+    kernels_init();
 }
 
 static const struct family *find_family(struct config *index)
@@ -158,16 +161,18 @@ open_parts(struct bundle *bundle, const struct qwen3_taps *taps, struct err *err
     if (code == ERR_OK)
         code = family->open_text_encoder(
             &components[BUNDLE_TEXT_ENCODER], &bundle->text_encoder,
-            part_path(bundle, family->parts[BUNDLE_TEXT_ENCODER].folder, path), taps,
-            err);
+            part_path(bundle, family->parts[BUNDLE_TEXT_ENCODER].folder, path),
+            bundle->kernels, taps, err);
     if (code == ERR_OK)
         code = family->open_transformer(
             &components[BUNDLE_TRANSFORMER], &bundle->velocity,
-            part_path(bundle, family->parts[BUNDLE_TRANSFORMER].folder, path), err);
+            part_path(bundle, family->parts[BUNDLE_TRANSFORMER].folder, path),
+            bundle->kernels, err);
     if (code == ERR_OK)
         code = family->open_autoencoder(
             &components[BUNDLE_AUTOENCODER], &bundle->autoencoder,
-            part_path(bundle, family->parts[BUNDLE_AUTOENCODER].folder, path), err);
+            part_path(bundle, family->parts[BUNDLE_AUTOENCODER].folder, path),
+            bundle->kernels, err);
     return code;
 }
 
@@ -201,6 +206,7 @@ static void fill_info(struct bundle *bundle)
 {
     struct bundle_info *info = &bundle->info;
     info->family = bundle->family->name;
+    info->kernels = bundle->kernels->name;
     info->latent_channels = bundle->velocity.channels;
     info->text_tokens = tokenizer_limit(bundle->tokenizer);
     info->text_width = bundle->text_encoder.width;
@@ -234,11 +240,15 @@ static enum err_code open_all(struct bundle *bundle, struct err *err)
     return bundle_defaults_check(&bundle->info, bundle->folder, err);
 }
 
-enum err_code bundle_open(struct bundle **out, const char *folder, struct err *err)
+enum err_code bundle_open(struct bundle **out,
+                          const char *folder,
+                          const struct kernels *kernels,
+                          struct err *err)
 {
     struct bundle *bundle = calloc(1, sizeof(*bundle));
     if (bundle == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
+    bundle->kernels = kernels;
     int n = snprintf(bundle->folder, sizeof(bundle->folder), "%s", folder);
     enum err_code code =
         n < 0 || (size_t)n >= sizeof(bundle->folder)
@@ -320,6 +330,7 @@ digest_configs(const struct bundle *bundle, struct digest *digest, struct err *e
 }
 
 struct product_check {
+    const struct kernels *kernels;
     size_t rows;
     enum err_code code;
     struct err *err;
@@ -329,7 +340,8 @@ static void check_product(void *context, size_t outputs, size_t inputs)
 {
     struct product_check *check = context;
     if (check->code == ERR_OK)
-        check->code = matrix_check(check->rows, inputs, outputs, check->err);
+        check->code =
+            kernels_check(check->kernels, check->rows, inputs, outputs, check->err);
 }
 
 /* With the rows that a prompt and that an image of the default size have; of a large
@@ -341,7 +353,7 @@ static enum err_code check_products(const struct bundle *bundle, struct err *err
     size_t image = info->width * info->height / (info->patch * info->patch);
     size_t rows[] = {1, size_min(info->text_tokens, MOST_ROWS),
                      size_min(image, MOST_ROWS)};
-    struct product_check check = {.err = err};
+    struct product_check check = {.kernels = bundle->kernels, .err = err};
     for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
         check.rows = rows[r];
         for (size_t i = 0; i < BUNDLE_PART_COUNT; i++)

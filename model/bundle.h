@@ -17,6 +17,7 @@
 
 #include "base/digest.h"
 #include "model/autoencoder.h"
+#include "model/kernels/kernels.h"
 #include "model/scheduler_config.h"
 #include "model/text_encoder.h"
 #include "model/tokenizer.h"
@@ -43,6 +44,7 @@ struct bundle_info {
     char name[BUNDLE_NAME_SIZE];
     char digest[DIGEST_TEXT_SIZE]; /* empty until bundle_load */
     const char *family;            /* "FLUX.2-klein" */
+    const char *kernels;           /* their name */
     bool is_distilled;
     unsigned steps; /* defaults of a request that names none */
     double guidance;
@@ -62,7 +64,11 @@ struct bundle;
  * start. */
 void bundle_init(void);
 
-enum err_code bundle_open(struct bundle **out, const char *folder, struct err *err);
+/* kernels: what the model computes with (kernels_choose); borrowed. */
+enum err_code bundle_open(struct bundle **out,
+                          const char *folder,
+                          const struct kernels *kernels,
+                          struct err *err);
 void bundle_destroy(struct bundle *bundle);
 
 const struct bundle_info *bundle_info(const struct bundle *bundle);

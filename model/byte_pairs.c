@@ -174,7 +174,7 @@ static enum err_code reserve(struct byte_pairs_work *work, size_t length, struct
     size_t capacity = leaves_for(length);
     work->ids = malloc(size_multiply(capacity, sizeof(*work->ids)));
     work->pieces = malloc(size_multiply(capacity, sizeof(*work->pieces)));
-    work->ranks = malloc(size_multiply(2 * capacity, sizeof(*work->ranks)));
+    work->ranks = calloc(capacity, 2 * sizeof(*work->ranks));
     if (work->ids == NULL || work->pieces == NULL || work->ranks == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for a word of %zu bytes", length);
     work->capacity = capacity;

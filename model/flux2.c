@@ -1,14 +1,12 @@
 #include "model/flux2.h"
 
+#include "base/elementary.h"
 #include "base/size.h"
 #include "model/config.h"
 #include "model/flux2_blocks.h"
-#include "model/kernels/activation.h"
-#include "model/kernels/norm.h"
 #include "model/kernels/rotary.h"
 #include "model/weights.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 /* The position of a token has four coordinates: time, height, width, place in the text.
@@ -106,7 +104,8 @@ static void bind_double_blocks(struct flux2 *m)
             weights_linear(w, &streams[s]->out, names[s].out, d, d, false);
             weights_vector(w, &streams[s]->q_norm, names[s].q_norm, head);
             weights_vector(w, &streams[s]->k_norm, names[s].k_norm, head);
-            weights_linear(w, &streams[s]->ff_in, names[s].ff_in, 2 * mlp, d, false);
+            streams[s]->ff_in.outputs = mlp;
+            weights_linear_gated(w, NULL, &streams[s]->ff_in, names[s].ff_in, d);
             weights_linear(w, &streams[s]->ff_out, names[s].ff_out, d, mlp, false);
         }
     }
@@ -135,7 +134,9 @@ static void bind(void *self)
     for (size_t i = 0; i < m->n_single; i++) {
         struct flux2_single_block *block = &m->single_blocks[i];
         weights_prefix(w, "single_transformer_blocks.%zu.attn.", i);
-        weights_linear(w, &block->in, "to_qkv_mlp_proj", 3 * d + 2 * mlp, d, false);
+        block->qkv.outputs = 3 * d;
+        block->mlp.outputs = mlp;
+        weights_linear_gated(w, &block->qkv, &block->mlp, "to_qkv_mlp_proj", d);
         weights_linear(w, &block->out, "to_out", d, d + mlp, false);
         weights_vector(w, &block->q_norm, "norm_q.weight", head);
         weights_vector(w, &block->k_norm, "norm_k.weight", head);
@@ -152,11 +153,18 @@ static void destroy(void *self)
 }
 
 /* One vector through a layer. */
-static void
-apply_vector(const struct linear *linear, const float *in, float *out, float *panel)
+static void apply_vector(const struct flux2 *m,
+                         const struct linear *linear,
+                         const float *in,
+                         float *out,
+                         float *panel)
 {
-    struct linear_rows rows = {1, in, linear->inputs, out, linear->outputs};
-    linear_apply(linear, &rows, panel);
+    struct linear_rows rows = {.rows = 1,
+                               .in = in,
+                               .in_stride = linear->inputs,
+                               .out = out,
+                               .out_stride = linear->outputs};
+    linear_apply(m->sizes.kernels, linear, &rows, panel);
 }
 
 /* The time as cosines and sines of falling frequencies (diffusers embeddings.py,
@@ -166,10 +174,10 @@ static void embed_time(const struct flux2 *m, float t, float *embedding)
 {
     size_t half = m->time_channels / 2;
     for (size_t k = 0; k < half; k++) {
-        float exponent = (float)-log(10000.0) * (float)k / (float)half;
-        float angle = t * (float)TIME_SCALE * expf(exponent);
-        embedding[k] = cosf(angle);
-        embedding[half + k] = sinf(angle);
+        float exponent = (float)-elementary_log(10000.0) * (float)k / (float)half;
+        float angle = t * (float)TIME_SCALE * (float)elementary_exp((double)exponent);
+        embedding[k] = (float)elementary_cos((double)angle);
+        embedding[half + k] = (float)elementary_sin((double)angle);
     }
 }
 
@@ -182,14 +190,14 @@ static void modulate_by_time(const struct flux2 *m,
     /* The work buffers are free before the blocks start. */
     float *embedding = work->wide, *hidden = work->joined, *time = work->normed;
     embed_time(m, t, embedding);
-    apply_vector(&m->time_in, embedding, hidden, work->panel);
-    activation_silu(hidden, m->sizes.width);
-    apply_vector(&m->time_out, hidden, time, work->panel);
-    activation_silu(time, m->sizes.width);
-    apply_vector(&m->image_modulation, time, state->image_modulation, work->panel);
-    apply_vector(&m->text_modulation, time, state->text_modulation, work->panel);
-    apply_vector(&m->single_modulation, time, state->single_modulation, work->panel);
-    apply_vector(&m->norm_out, time, state->out_modulation, work->panel);
+    apply_vector(m, &m->time_in, embedding, hidden, work->panel);
+    m->sizes.kernels->each->silu(hidden, m->sizes.width);
+    apply_vector(m, &m->time_out, hidden, time, work->panel);
+    m->sizes.kernels->each->silu(time, m->sizes.width);
+    apply_vector(m, &m->image_modulation, time, state->image_modulation, work->panel);
+    apply_vector(m, &m->text_modulation, time, state->text_modulation, work->panel);
+    apply_vector(m, &m->single_modulation, time, state->single_modulation, work->panel);
+    apply_vector(m, &m->norm_out, time, state->out_modulation, work->panel);
 }
 
 static void set_angles(const struct flux2 *m,
@@ -253,12 +261,18 @@ static void start_item(const struct flux2 *m,
     size_t d = m->sizes.width, text = in->condition->tokens;
     modulate_by_time(m, in->t, state, work);
     set_positions(m, in, state);
-    struct linear_rows context = {text, in->condition->context, m->context_width,
-                                  state->item.x, d};
-    linear_apply(&m->context_in, &context, work->panel);
-    struct linear_rows image = {in->height * in->width, in->x, m->channels,
-                                state->item.x + text * d, d};
-    linear_apply(&m->image_in, &image, work->panel);
+    struct linear_rows context = {.rows = text,
+                                  .in = in->condition->context,
+                                  .in_stride = m->context_width,
+                                  .out = state->item.x,
+                                  .out_stride = d};
+    linear_apply(m->sizes.kernels, &m->context_in, &context, work->panel);
+    struct linear_rows image = {.rows = in->height * in->width,
+                                .in = in->x,
+                                .in_stride = m->channels,
+                                .out = state->item.x + text * d,
+                                .out_stride = d};
+    linear_apply(m->sizes.kernels, &m->image_in, &image, work->panel);
 }
 
 /* Everything behind the last block. The final norm has scale first, then shift: the only
@@ -278,9 +292,13 @@ static void finish_item(const struct flux2 *m,
         .out = work->normed,
         .epsilon = m->sizes.epsilon,
     };
-    norm_modulated(&norm);
-    struct linear_rows rows = {image, work->normed, d, out->v, m->channels};
-    linear_apply(&m->out, &rows, work->panel);
+    m->sizes.kernels->each->norm_modulated(&norm);
+    struct linear_rows rows = {.rows = image,
+                               .in = work->normed,
+                               .in_stride = d,
+                               .out = out->v,
+                               .out_stride = m->channels};
+    linear_apply(m->sizes.kernels, &m->out, &rows, work->panel);
 }
 
 /* Blocks outside, items inside: a block's weights are read from memory once a batch. */
@@ -394,7 +412,8 @@ static enum err_code open_parts(struct flux2 *m, const char *folder, struct err 
     m->single_blocks = calloc(m->n_single + 1, sizeof(*m->single_blocks));
     if (m->double_blocks == NULL || m->single_blocks == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
-    code = weights_open(&m->weights, folder, "diffusion_pytorch_model", err);
+    code = weights_open(&m->weights, folder, "diffusion_pytorch_model", m->sizes.kernels,
+                        err);
     if (code != ERR_OK)
         return code;
     bind(m);
@@ -404,11 +423,13 @@ static enum err_code open_parts(struct flux2 *m, const char *folder, struct err 
 enum err_code flux2_open(struct component *component,
                          struct velocity *velocity,
                          const char *folder,
+                         const struct kernels *kernels,
                          struct err *err)
 {
     struct flux2 *m = calloc(1, sizeof(*m));
     if (m == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
+    m->sizes.kernels = kernels;
     enum err_code code = open_parts(m, folder, err);
     if (code != ERR_OK) {
         destroy(m);

@@ -18,6 +18,7 @@
 enum err_code flux2_open(struct component *component,
                          struct velocity *velocity,
                          const char *folder,
+                         const struct kernels *kernels,
                          struct err *err);
 
 #endif

@@ -1,21 +1,19 @@
 #include "model/flux2_blocks.h"
 
 #include "base/size.h"
-#include "model/kernels/activation.h"
 #include "model/kernels/attention.h"
-#include "model/kernels/norm.h"
-#include "model/kernels/rotary.h"
 
 void flux2_work_lay_out(const struct flux2_sizes *sizes,
                         size_t tokens,
                         struct arena *arena,
                         struct flux2_work *work)
 {
-    size_t wide = 3 * sizes->width + 2 * sizes->mlp, joined = sizes->width + sizes->mlp;
+    size_t wide = size_max(3 * sizes->width, sizes->mlp),
+           joined = sizes->width + sizes->mlp;
     work->normed = arena_take_floats(arena, size_multiply(tokens, sizes->width));
     work->wide = arena_take_floats(arena, size_multiply(tokens, wide));
     work->joined = arena_take_floats(arena, size_multiply(tokens, joined));
-    work->scores = arena_take_floats(arena, attention_scratch(tokens));
+    work->scores = arena_take_floats(arena, attention_scratch(tokens, sizes->head_size));
 }
 
 static void modulate(const struct flux2_sizes *sizes,
@@ -33,7 +31,7 @@ static void modulate(const struct flux2_sizes *sizes,
         .out = out,
         .epsilon = sizes->epsilon,
     };
-    norm_modulated(&norm);
+    sizes->kernels->each->norm_modulated(&norm);
 }
 
 /* RMSNorm of each head of `rows` tokens, in place. */
@@ -54,19 +52,18 @@ static void normalise_heads(const struct flux2_sizes *sizes,
             .out = x + r * stride,
             .epsilon = sizes->epsilon,
         };
-        norm_rms(&norm);
+        sizes->kernels->each->norm_rms(&norm);
     }
 }
 
-/* Rotates q and k, which lie with v in rows of `stride` floats, and attends over all
- * tokens: padding of the text is seen too. */
+/* Rotates q and k, which lie with v in rows of 3 D floats, and attends over all tokens:
+ * padding of the text is seen too. */
 static void attend(const struct flux2_sizes *sizes,
                    const struct flux2_item *item,
-                   size_t stride,
                    const struct flux2_work *work,
                    size_t out_stride)
 {
-    size_t tokens = item->text_tokens + item->image_tokens;
+    size_t tokens = item->text_tokens + item->image_tokens, stride = 3 * sizes->width;
     float *q = work->wide, *k = q + sizes->width, *v = k + sizes->width;
     struct rotary rotary = {
         .pairs = ROTARY_NEIGHBOURS,
@@ -78,7 +75,7 @@ static void attend(const struct flux2_sizes *sizes,
         .sine = item->sine,
         .x = q,
     };
-    rotary_apply(&rotary);
+    sizes->kernels->each->rotary(&rotary);
     struct attention attention = {
         .queries = tokens,
         .keys = tokens,
@@ -94,14 +91,7 @@ static void attend(const struct flux2_sizes *sizes,
         .out = work->joined,
         .out_stride = out_stride,
     };
-    attention_apply(&attention, work->scores);
-}
-
-static void apply(const struct linear *linear,
-                  const struct linear_rows *rows,
-                  const struct flux2_work *work)
-{
-    linear_apply(linear, rows, work->panel);
+    attention_apply(sizes->kernels, &attention, work->scores);
 }
 
 /* A stream's share of a double block's tokens. */
@@ -125,19 +115,30 @@ static void project(const struct flux2_sizes *sizes,
     const struct linear *layers[] = {&share->stream->q, &share->stream->k,
                                      &share->stream->v};
     for (size_t i = 0; i < 3; i++) {
-        struct linear_rows rows = {share->rows, normed, d, q + i * d, stride};
-        apply(layers[i], &rows, work);
+        struct linear_rows rows = {.rows = share->rows,
+                                   .in = normed,
+                                   .in_stride = d,
+                                   .out = q + i * d,
+                                   .out_stride = stride};
+        linear_apply(sizes->kernels, layers[i], &rows, work->panel);
     }
     normalise_heads(sizes, share->rows, stride, share->stream->q_norm, q);
     normalise_heads(sizes, share->rows, stride, share->stream->k_norm, q + d);
 }
 
-/* x += gate * y, row by row. */
-static void
-add_gated(size_t rows, size_t width, float *x, const float *gate, const float *y)
+/* A layer's result enters the residual stream: x += gate * result. */
+static void add_gated(const struct flux2_sizes *sizes,
+                      const struct linear *linear,
+                      struct linear_rows rows, /* its input */
+                      const float *gate,
+                      float *x,
+                      const struct flux2_work *work)
 {
-    for (size_t r = 0; r < rows; r++)
-        activation_add_gated(x + r * width, gate, y + r * width, width);
+    rows.out = x;
+    rows.out_stride = sizes->width;
+    rows.add = true;
+    rows.gate = gate;
+    linear_apply(sizes->kernels, linear, &rows, work->panel);
 }
 
 /* What follows the joint attention: output layer, then feed-forward, both gated. */
@@ -146,24 +147,20 @@ static void finish(const struct flux2_sizes *sizes,
                    const struct flux2_item *item,
                    const struct flux2_work *work)
 {
-    size_t d = sizes->width, n = share->rows;
+    size_t d = sizes->width, mlp = sizes->mlp, n = share->rows;
     const float *modulation = share->modulation;
     float *x = item->x + share->first * d, *normed = work->normed;
 
-    struct linear_rows out = {n, work->joined + share->first * d, d, normed, d};
-    apply(&share->stream->out, &out, work);
-    add_gated(n, d, x, modulation + 2 * d, normed);
+    struct linear_rows attended = {
+        .rows = n, .in = work->joined + share->first * d, .in_stride = d};
+    add_gated(sizes, &share->stream->out, attended, modulation + 2 * d, x, work);
 
     modulate(sizes, n, x, modulation + 3 * d, normed);
-    struct linear_rows in = {n, normed, d, work->wide, 2 * sizes->mlp};
-    apply(&share->stream->ff_in, &in, work);
-    for (size_t r = 0; r < n; r++) {
-        float *gate = work->wide + r * 2 * sizes->mlp;
-        activation_gated(gate, gate + sizes->mlp, gate, sizes->mlp);
-    }
-    struct linear_rows back = {n, work->wide, 2 * sizes->mlp, normed, d};
-    apply(&share->stream->ff_out, &back, work);
-    add_gated(n, d, x, modulation + 5 * d, normed);
+    struct linear_rows in = {
+        .rows = n, .in = normed, .in_stride = d, .out = work->wide, .out_stride = mlp};
+    linear_apply(sizes->kernels, &share->stream->ff_in, &in, work->panel);
+    struct linear_rows hidden = {.rows = n, .in = work->wide, .in_stride = mlp};
+    add_gated(sizes, &share->stream->ff_out, hidden, modulation + 5 * d, x, work);
 }
 
 void flux2_double_block_apply(const struct flux2_sizes *sizes,
@@ -177,7 +174,7 @@ void flux2_double_block_apply(const struct flux2_sizes *sizes,
     };
     for (size_t i = 0; i < 2; i++)
         project(sizes, &shares[i], item, work);
-    attend(sizes, item, 3 * sizes->width, work, sizes->width);
+    attend(sizes, item, work, sizes->width);
     for (size_t i = 0; i < 2; i++)
         finish(sizes, &shares[i], item, work);
 }
@@ -188,20 +185,22 @@ void flux2_single_block_apply(const struct flux2_sizes *sizes,
                               const struct flux2_work *work)
 {
     size_t d = sizes->width, n = item->text_tokens + item->image_tokens;
-    size_t wide = 3 * d + 2 * sizes->mlp, joined = d + sizes->mlp;
+    size_t joined = d + sizes->mlp;
 
     modulate(sizes, n, item->x, item->single_modulation, work->normed);
-    struct linear_rows in = {n, work->normed, d, work->wide, wide};
-    apply(&block->in, &in, work);
-    normalise_heads(sizes, n, wide, block->q_norm, work->wide);
-    normalise_heads(sizes, n, wide, block->k_norm, work->wide + d);
-    attend(sizes, item, wide, work, joined);
-    for (size_t r = 0; r < n; r++) {
-        const float *gate = work->wide + r * wide + 3 * d;
-        activation_gated(gate, gate + sizes->mlp, work->joined + r * joined + d,
-                         sizes->mlp);
-    }
-    struct linear_rows out = {n, work->joined, joined, work->normed, d};
-    apply(&block->out, &out, work);
-    add_gated(n, d, item->x, item->single_modulation + 2 * d, work->normed);
+    struct linear_rows in = {.rows = n,
+                             .in = work->normed,
+                             .in_stride = d,
+                             .out = work->wide,
+                             .out_stride = 3 * d};
+    linear_apply(sizes->kernels, &block->qkv, &in, work->panel);
+    in.out = work->joined + d;
+    in.out_stride = joined;
+    linear_apply(sizes->kernels, &block->mlp, &in, work->panel);
+
+    normalise_heads(sizes, n, 3 * d, block->q_norm, work->wide);
+    normalise_heads(sizes, n, 3 * d, block->k_norm, work->wide + d);
+    attend(sizes, item, work, joined);
+    struct linear_rows out = {.rows = n, .in = work->joined, .in_stride = joined};
+    add_gated(sizes, &block->out, out, item->single_modulation + 2 * d, item->x, work);
 }

@@ -22,13 +22,14 @@ struct flux2_sizes {
     size_t width; /* D = heads * head_size */
     size_t mlp;   /* hidden size of the feed-forward layers */
     float epsilon;
+    const struct kernels *kernels;
 };
 
 /* One stream of a double block. */
 struct flux2_stream {
     struct linear q, k, v, out;   /* [D, D] each */
     const float *q_norm, *k_norm; /* [head_size] */
-    struct linear ff_in, ff_out;  /* [2 mlp, D], [D, mlp] */
+    struct linear ff_in, ff_out;  /* gated: [2 mlp, D]; [D, mlp] */
 };
 
 struct flux2_double_block {
@@ -36,7 +37,7 @@ struct flux2_double_block {
 };
 
 struct flux2_single_block {
-    struct linear in;             /* [3 D + 2 mlp, D]: q, k, v, gate, up */
+    struct linear qkv, mlp;       /* one tensor: [3 D, D], gated: [2 mlp, D] */
     struct linear out;            /* [D, D + mlp]: of attention beside feed-forward */
     const float *q_norm, *k_norm; /* [head_size] */
 };
@@ -54,7 +55,7 @@ struct flux2_item {
 /* Buffers that one block at a time works in, for items of at most some tokens. */
 struct flux2_work {
     float *normed; /* [tokens, D] */
-    float *wide;   /* [tokens, 3 D + 2 mlp] */
+    float *wide;   /* [tokens, the larger of 3 D and mlp] */
     float *joined; /* [tokens, D + mlp] */
     float *scores; /* attention_scratch */
     float *panel;  /* linear_panel of the widest layer; laid out by the owner */

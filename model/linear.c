@@ -1,15 +1,14 @@
 #include "model/linear.h"
 
 #include "base/size.h"
-#include "model/kernels/matrix.h"
 
+#include <stdint.h>
 #include <string.h>
 
 enum {
     /* From this many elements on a narrow tensor stays narrow: 16 MiB as float32. */
     LARGE = 4 * 1024 * 1024,
-    /* Outputs whose weights are widened at a time: 3,072 inputs make 768 KiB. */
-    PANEL_OUTPUTS = 64
+    PAIR = 2 * PANEL /* rows of a narrow weight that are widened and packed at a time */
 };
 
 size_t linear_element_size(enum dtype dtype)
@@ -61,36 +60,69 @@ void linear_widen(enum dtype dtype, const void *data, size_t n, float *out)
 
 size_t linear_panel(size_t inputs)
 {
-    return size_multiply(PANEL_OUTPUTS, inputs);
+    return size_multiply(2 * PAIR, inputs); /* widened rows, and their panels */
 }
 
-void linear_apply(const struct linear *linear,
+/* Widens `count` rows of a narrow weight from row `first` on. */
+static void
+widen_rows(const struct linear *linear, size_t first, size_t count, float *out)
+{
+    const uint16_t *narrow = linear->data;
+    linear_widen(linear->dtype, narrow + first * linear->inputs, count * linear->inputs,
+                 out);
+}
+
+/* One pair of panels of a narrow weight, in front of its product. */
+static void apply_narrow(const struct kernels *kernels,
+                         const struct linear *linear,
+                         struct product product,
+                         float *panel)
+{
+    size_t inputs = linear->inputs, width = linear->gated ? PANEL : PAIR;
+    float *rows = panel, *packed = panel + PAIR * inputs, *out = product.out;
+    const float *gate = product.gate, *bias = product.bias;
+    product.panels = packed;
+    for (size_t first = 0; first < linear->outputs; first += width) {
+        size_t count = size_min(width, linear->outputs - first);
+        widen_rows(linear, first, count, rows);
+        if (linear->gated) {
+            widen_rows(linear, linear->outputs + first, count, rows + PANEL * inputs);
+            product_pack_gated(rows, rows + PANEL * inputs, count, inputs, packed);
+        } else {
+            product_pack(rows, inputs, count, inputs, packed);
+        }
+        product.outputs = count;
+        product.out = out + first;
+        product.gate = gate != NULL ? gate + first : NULL;
+        product.bias = bias != NULL ? bias + first : NULL;
+        kernels->product(&product);
+    }
+}
+
+void linear_apply(const struct kernels *kernels,
+                  const struct linear *linear,
                   const struct linear_rows *rows,
                   float *panel)
 {
-    bool widens = linear->dtype != DTYPE_F32;
-    size_t step = widens ? PANEL_OUTPUTS : linear->outputs;
-    for (size_t first = 0; first < linear->outputs; first += step) {
-        size_t outputs = size_min(step, linear->outputs - first);
-        const float *weight = linear->data;
-        if (widens) {
-            const uint16_t *narrow = linear->data;
-            linear_widen(linear->dtype, narrow + first * linear->inputs,
-                         outputs * linear->inputs, panel);
-            weight = panel;
-        }
-        struct matrix_product product = {
-            .rows = rows->rows,
-            .inputs = linear->inputs,
-            .outputs = outputs,
-            .in = rows->in,
-            .in_stride = rows->in_stride,
-            .weight = weight,
-            .weight_stride = linear->inputs,
-            .bias = linear->bias != NULL ? linear->bias + first : NULL,
-            .out = rows->out + first,
-            .out_stride = rows->out_stride,
-        };
-        matrix_multiply(&product);
-    }
+    struct product product = {
+        .rows = rows->rows,
+        .inputs = linear->inputs,
+        .outputs = linear->outputs,
+        .in = rows->in,
+        .in_stride = rows->in_stride,
+        .panels = linear->data,
+        .out = rows->out,
+        .out_stride = rows->out_stride,
+        .end = PRODUCT_STORE,
+        .bias = linear->bias,
+        .gate = rows->gate,
+    };
+    if (linear->gated)
+        product.end = PRODUCT_GATED;
+    else if (rows->add)
+        product.end = PRODUCT_ADD;
+    if (linear->dtype == DTYPE_F32)
+        kernels->product(&product);
+    else
+        apply_narrow(kernels, linear, product, panel);
 }

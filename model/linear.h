@@ -1,9 +1,10 @@
 /*
- * linear - a fully connected layer: out = in weightT + bias.
+ * linear - a fully connected layer: out = in weightT + bias, and what follows the sum.
  *
- * Small weights are kept as float32. Large ones of a 16-bit file stay 16 bits wide in
- * memory, which halves a big model, and are widened panel by panel in front of the
- * product; with the hundreds of rows that such a model has, that costs under 1 %.
+ * Small weights are widened to float32 and packed once. Large ones of a 16-bit file stay
+ * 16 bits wide in memory, which halves a big model, and are widened and packed a pair of
+ * panels at a time in front of the product; with the hundreds of rows that such a model
+ * has, that costs little.
  *
  * Threads: constant after loading; any number may apply at once. Ownership: the data
  * belongs to whoever loaded it (weights.h).
@@ -11,16 +12,18 @@
 #ifndef SLUICE_MODEL_LINEAR_H
 #define SLUICE_MODEL_LINEAR_H
 
-#include "base/arena.h"
+#include "model/kernels/kernels.h"
 #include "model/safetensors.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct linear {
-    size_t inputs, outputs;
-    enum dtype dtype;  /* F32, F16 or BF16 */
-    const void *data;  /* [outputs, inputs] */
-    const float *bias; /* [outputs], or NULL */
+    size_t inputs, outputs; /* outputs: as many as are stored */
+    bool gated;             /* out = silu(gate) * gated, each of them `outputs` wide */
+    enum dtype dtype;       /* F32: packed panels; F16, BF16: rows as in the file */
+    const void *data;       /* narrow: [outputs, inputs], of `gated` behind its gate's */
+    const float *bias;      /* [outputs], or NULL */
 };
 
 /* Bytes an element takes in memory. */
@@ -40,10 +43,13 @@ struct linear_rows {
     size_t in_stride;
     float *out;
     size_t out_stride;
+    bool add;          /* out += gate * result rather than out = result */
+    const float *gate; /* [outputs] when adding; NULL: 1 */
 };
 
 /* panel has room for linear_panel() floats of this layer. */
-void linear_apply(const struct linear *linear,
+void linear_apply(const struct kernels *kernels,
+                  const struct linear *linear,
                   const struct linear_rows *rows,
                   float *panel);
 

@@ -354,54 +354,50 @@ find_needle(const struct added_set *set, const char *text, size_t length)
     return NULL;
 }
 
-static enum err_code cut_added(const struct run *run,
-                               enum pass pass,
+/* What is done with the text between added tokens. */
+typedef enum err_code (*stage)(const struct run *run,
                                const char *text,
                                size_t length,
                                struct err *err);
 
-/* What is between two added tokens, or an end, goes on to the next pass. */
-static enum err_code pass_on(const struct run *run,
-                             enum pass pass,
-                             const char *text,
-                             size_t length,
-                             struct err *err)
-{
-    if (length == 0)
-        return ERR_OK;
-    if (pass == NORMALIZED)
-        return split_by_regex(run, text, length, err);
-    char *nfc = NULL;
-    enum err_code code = to_nfc(&nfc, &length, text, length, err);
-    if (code == ERR_OK)
-        code = cut_added(run, NORMALIZED, nfc, length, err);
-    free(nfc);
-    return code;
-}
-
 static enum err_code cut_added(const struct run *run,
                                enum pass pass,
+                               stage next,
                                const char *text,
                                size_t length,
                                struct err *err)
 {
     const struct added_set *set = &run->pre_tokenizer->sets[pass];
+    enum err_code code = ERR_OK;
     size_t done = 0;
-    for (size_t at = 0; at < length;) {
+    for (size_t at = 0; at < length && code == ERR_OK;) {
         const struct needle *needle = find_needle(set, text + at, length - at);
         if (needle == NULL) {
             at++;
             continue;
         }
-        enum err_code code = pass_on(run, pass, text + done, at - done, err);
+        if (at > done)
+            code = next(run, text + done, at - done, err);
         if (code == ERR_OK)
             code = run->visit(run->context, &(struct pre_token){.id = needle->id}, err);
-        if (code != ERR_OK)
-            return code;
         at += needle->length;
         done = at;
     }
-    return pass_on(run, pass, text + done, length - done, err);
+    if (code == ERR_OK && length > done)
+        code = next(run, text + done, length - done, err);
+    return code;
+}
+
+static enum err_code
+normalize(const struct run *run, const char *text, size_t length, struct err *err)
+{
+    char *nfc = NULL;
+    enum err_code code = to_nfc(&nfc, &length, text, length, err);
+    if (nfc == NULL)
+        return code;
+    code = cut_added(run, NORMALIZED, split_by_regex, nfc, length, err);
+    free(nfc);
+    return code;
 }
 
 enum err_code pre_tokenizer_run(const struct pre_tokenizer *pre_tokenizer,
@@ -423,7 +419,7 @@ enum err_code pre_tokenizer_run(const struct pre_tokenizer *pre_tokenizer,
         code = err_set(err, ERR_NO_MEMORY, "no memory for the pre-tokenizer's regex");
     } else {
         (void)pcre2_set_heap_limit(run.limits, MATCH_HEAP);
-        code = cut_added(&run, RAW, text, length, err);
+        code = cut_added(&run, RAW, normalize, text, length, err);
     }
     pcre2_match_data_free(run.match);
     pcre2_match_context_free(run.limits);

@@ -2,10 +2,7 @@
 
 #include "base/size.h"
 #include "model/config.h"
-#include "model/kernels/activation.h"
 #include "model/kernels/attention.h"
-#include "model/kernels/norm.h"
-#include "model/kernels/rotary.h"
 #include "model/weights.h"
 
 #include <stdlib.h>
@@ -23,6 +20,7 @@ struct qwen3 {
     float epsilon;
     double theta;
     struct qwen3_taps taps;
+    const struct kernels *kernels;
     struct weights *weights;
     struct linear embedding;
     struct layer *layers; /* as many as the last tap needs */
@@ -54,7 +52,7 @@ lay_out(const struct qwen3 *m, struct arena *arena, size_t n, struct buffers *b)
     b->up = arena_take_floats(arena, size_multiply(n, m->mlp));
     b->cosine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
     b->sine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
-    b->scores = arena_take_floats(arena, attention_scratch(n));
+    b->scores = arena_take_floats(arena, attention_scratch(n, m->head_size));
     b->panel = arena_take_floats(
         arena, linear_panel(size_max(m->mlp, size_max(m->width, queries))));
 }
@@ -148,11 +146,37 @@ static void destroy(void *self)
     free(m);
 }
 
-static void
-apply(const struct linear *linear, const float *in, float *out, const struct buffers *b)
+static void apply(const struct qwen3 *m,
+                  const struct linear *linear,
+                  const float *in,
+                  float *out,
+                  const struct buffers *b)
 {
-    struct linear_rows rows = {b->n, in, linear->inputs, out, linear->outputs};
-    linear_apply(linear, &rows, b->panel);
+    struct linear_rows rows = {
+        .rows = b->n,
+        .in = in,
+        .in_stride = linear->inputs,
+        .out = out,
+        .out_stride = linear->outputs,
+    };
+    linear_apply(m->kernels, linear, &rows, b->panel);
+}
+
+/* The layer's result is added to the residual stream. */
+static void add_to_hidden(const struct qwen3 *m,
+                          const struct linear *linear,
+                          const float *in,
+                          const struct buffers *b)
+{
+    struct linear_rows rows = {
+        .rows = b->n,
+        .in = in,
+        .in_stride = linear->inputs,
+        .out = b->hidden,
+        .out_stride = m->width,
+        .add = true,
+    };
+    linear_apply(m->kernels, linear, &rows, b->panel);
 }
 
 /* RMSNorm of every head on its own, then rotation. */
@@ -172,7 +196,7 @@ static void prepare_heads(const struct qwen3 *m,
         .out = x,
         .epsilon = m->epsilon,
     };
-    norm_rms(&norm);
+    m->kernels->each->norm_rms(&norm);
     struct rotary rotary = {
         .pairs = ROTARY_HALVES,
         .tokens = b->n,
@@ -183,7 +207,7 @@ static void prepare_heads(const struct qwen3 *m,
         .sine = b->sine,
         .x = x,
     };
-    rotary_apply(&rotary);
+    m->kernels->each->rotary(&rotary);
 }
 
 static void normalise(const struct qwen3 *m, const float *weight, const struct buffers *b)
@@ -198,14 +222,14 @@ static void normalise(const struct qwen3 *m, const float *weight, const struct b
         .out = b->normed,
         .epsilon = m->epsilon,
     };
-    norm_rms(&norm);
+    m->kernels->each->norm_rms(&norm);
 }
 
 static void attend(const struct qwen3 *m, const struct layer *l, const struct buffers *b)
 {
-    apply(&l->q, b->normed, b->q, b);
-    apply(&l->k, b->normed, b->k, b);
-    apply(&l->v, b->normed, b->v, b);
+    apply(m, &l->q, b->normed, b->q, b);
+    apply(m, &l->k, b->normed, b->k, b);
+    apply(m, &l->v, b->normed, b->v, b);
     prepare_heads(m, m->heads, l->q_norm, b, b->q);
     prepare_heads(m, m->key_heads, l->k_norm, b, b->k);
     struct attention attention = {
@@ -225,8 +249,8 @@ static void attend(const struct qwen3 *m, const struct layer *l, const struct bu
         .causal = true,
         .valid_keys = b->used,
     };
-    attention_apply(&attention, b->scores);
-    apply(&l->o, b->attended, b->normed, b);
+    attention_apply(m->kernels, &attention, b->scores);
+    add_to_hidden(m, &l->o, b->attended, b);
 }
 
 static void
@@ -234,14 +258,12 @@ apply_layer(const struct qwen3 *m, const struct layer *l, const struct buffers *
 {
     normalise(m, l->input_norm, b);
     attend(m, l, b);
-    activation_add(b->hidden, b->normed, b->n * m->width);
 
     normalise(m, l->post_attention_norm, b);
-    apply(&l->gate, b->normed, b->gate, b);
-    apply(&l->up, b->normed, b->up, b);
-    activation_gated(b->gate, b->up, b->gate, b->n * m->mlp);
-    apply(&l->down, b->gate, b->normed, b);
-    activation_add(b->hidden, b->normed, b->n * m->width);
+    apply(m, &l->gate, b->normed, b->gate, b);
+    apply(m, &l->up, b->normed, b->up, b);
+    m->kernels->each->gated(b->gate, b->up, b->n * m->mlp);
+    add_to_hidden(m, &l->down, b->gate, b);
 }
 
 /* Token t's embedding and its rotation angles. */
@@ -327,7 +349,7 @@ static enum err_code open_parts(struct qwen3 *m, const char *folder, struct err 
     m->layers = calloc(m->n_layers, sizeof(*m->layers));
     if (m->layers == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
-    code = weights_open(&m->weights, folder, "model", err);
+    code = weights_open(&m->weights, folder, "model", m->kernels, err);
     if (code != ERR_OK)
         return code;
     bind(m);
@@ -337,12 +359,14 @@ static enum err_code open_parts(struct qwen3 *m, const char *folder, struct err 
 enum err_code qwen3_open(struct component *component,
                          struct text_encoder *encoder,
                          const char *folder,
+                         const struct kernels *kernels,
                          const struct qwen3_taps *taps,
                          struct err *err)
 {
     struct qwen3 *m = calloc(1, sizeof(*m));
     if (m == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
+    m->kernels = kernels;
     m->taps = *taps;
     enum err_code code = open_parts(m, folder, err);
     if (code != ERR_OK) {

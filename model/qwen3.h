@@ -28,6 +28,7 @@ struct qwen3_taps {
 enum err_code qwen3_open(struct component *component,
                          struct text_encoder *encoder,
                          const char *folder,
+                         const struct kernels *kernels,
                          const struct qwen3_taps *taps,
                          struct err *err);
 

@@ -122,14 +122,14 @@ read_shape(struct tensor *tensor, const json_t *shape, struct err *err)
 {
     if (!json_is_array(shape) || json_array_size(shape) > SAFETENSORS_MAX_RANK)
         return err_set(err, ERR_FORMAT,
-                       "tensor %s: shape is not a list of at most %d sizes", tensor->name,
-                       SAFETENSORS_MAX_RANK);
+                       "tensor %.100s: shape is not a list of at most %d sizes",
+                       tensor->name, SAFETENSORS_MAX_RANK);
     tensor->rank = json_array_size(shape);
     tensor->elements = 1;
     for (size_t i = 0; i < tensor->rank; i++) {
         uint64_t side;
         if (!json_to_size(json_array_get(shape, i), &side))
-            return err_set(err, ERR_FORMAT, "tensor %s: shape[%zu] is not a size",
+            return err_set(err, ERR_FORMAT, "tensor %.100s: shape[%zu] is not a size",
                            tensor->name, i);
         tensor->shape[i] = (size_t)side;
         tensor->elements = size_multiply(tensor->elements, tensor->shape[i]);
@@ -261,7 +261,8 @@ static enum err_code read_tensors(struct safetensors *file, struct err *err)
 static enum err_code open_file(struct safetensors *file, struct err *err)
 {
     struct stat st;
-    file->fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    /* Without O_NONBLOCK a FIFO would wait for somebody to write. */
+    file->fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file->fd < 0)
         return err_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "%s",
                        strerror(errno));

@@ -430,7 +430,7 @@ enum err_code tokenizer_encode_prompt(const struct tokenizer *tokenizer,
     struct token_ids cut = {.ids = out->ids, .room = tokenizer->limit};
     assert(out->room >= tokenizer->limit);
     struct buf text;
-    buf_init(&text, TEXT_LIMIT);
+    buf_init(&text, size_add(length, sizeof(template_head) + sizeof(template_tail)));
     (void)buf_append(&text, template_head, sizeof(template_head) - 1);
     (void)buf_append(&text, prompt, length);
     (void)buf_append(&text, template_tail, sizeof(template_tail) - 1);

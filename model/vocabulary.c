@@ -118,6 +118,8 @@ enum err_code vocabulary_read(struct vocabulary **out,
     struct vocabulary *vocabulary = NULL;
     enum err_code code = vocabulary_create(
         &vocabulary, json_object_size(vocab) + json_array_size(added), bytes, err);
+    if (vocabulary == NULL)
+        return code;
     json_object_foreach(vocab, text, value)
     {
         if (code == ERR_OK)

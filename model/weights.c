@@ -2,29 +2,26 @@
 
 #include "base/arena.h"
 #include "base/size.h"
-#include "model/config.h"
-
-#include <jansson.h>
+#include "model/weight_files.h"
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SHARDS = 256, NAME_SIZE = 256, MAX_SHAPES = 64 };
+enum { NAME_SIZE = 256, MAX_SHAPES = 64 };
 
-struct shape {
+struct layer_shape {
     size_t outputs, inputs;
 };
 
 struct weights {
-    char folder[CONFIG_PATH_SIZE];
-    struct safetensors *files[MAX_SHARDS];
-    size_t n_files;
+    struct weight_files files;
+    const struct kernels *kernels;
     size_t n_bound, memory_bytes;
-    struct weights_totals totals; /* of the files; computed once */
-    struct shape shapes[MAX_SHAPES];
+    struct layer_shape shapes[MAX_SHAPES];
     size_t n_shapes;
     bool loading;
     struct arena memory;
@@ -33,108 +30,33 @@ struct weights {
     struct err err;
 };
 
-static enum err_code
-open_shard(struct weights *weights, const char *name, struct err *err)
+enum err_code weights_open(struct weights **out,
+                           const char *folder,
+                           const char *stem,
+                           const struct kernels *kernels,
+                           struct err *err)
 {
-    char path[2 * CONFIG_PATH_SIZE];
-    if (strchr(name, '/') != NULL)
-        return err_set(err, ERR_FORMAT,
-                       "shard %.100s: a file name without folders is expected", name);
-    if (weights->n_files == MAX_SHARDS)
-        return err_set(err, ERR_UNSUPPORTED, "more than %d shards", MAX_SHARDS);
-    (void)snprintf(path, sizeof(path), "%s/%s", weights->folder, name);
-    enum err_code code = safetensors_open(&weights->files[weights->n_files], path, err);
-    if (code == ERR_OK)
-        weights->n_files++;
-    return code;
-}
-
-static bool is_open(const struct weights *weights, const char *name)
-{
-    for (size_t i = 0; i < weights->n_files; i++) {
-        const char *slash = strrchr(safetensors_path(weights->files[i]), '/');
-        if (slash != NULL && strcmp(slash + 1, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* index.json: {"weight_map": {"<tensor>": "<file>", ...}}; every file it names is opened.
- */
-static enum err_code
-open_shards(struct weights *weights, const char *index, struct err *err)
-{
-    struct config config;
-    enum err_code code = config_open(&config, weights->folder, index, err);
-    if (code != ERR_OK)
-        return code;
-
-    const char *tensor;
-    json_t *file, *map = json_object_get(config.json, "weight_map");
-    if (json_object_size(map) == 0)
-        code = err_set(err, ERR_FORMAT, "weight_map is missing or empty");
-    json_object_foreach(map, tensor, file)
-    {
-        if (code == ERR_OK && !json_is_string(file))
-            code =
-                err_set(err, ERR_FORMAT, "weight_map.%.100s is not a file name", tensor);
-        if (code == ERR_OK && !is_open(weights, json_string_value(file)))
-            code = open_shard(weights, json_string_value(file), err);
-    }
-    if (code != ERR_OK)
-        code = err_prefix(err, code, "%s", config.path);
-    config_close(&config);
-    return code;
-}
-
-static void count_files(struct weights *weights)
-{
-    for (size_t f = 0; f < weights->n_files; f++) {
-        const struct safetensors *file = weights->files[f];
-        weights->totals.file_bytes += (size_t)safetensors_file_size(file);
-        weights->totals.unused_tensors += safetensors_count(file);
-        for (size_t i = 0; i < safetensors_count(file); i++) {
-            const struct tensor *tensor = safetensors_at(file, i);
-            if (tensor->dtype != DTYPE_I64)
-                weights->totals.parameters += tensor->elements;
-        }
-    }
-}
-
-enum err_code
-weights_open(struct weights **out, const char *folder, const char *stem, struct err *err)
-{
-    char single[NAME_SIZE], index[NAME_SIZE];
-    (void)snprintf(single, sizeof(single), "%s.safetensors", stem);
-    (void)snprintf(index, sizeof(index), "%s.safetensors.index.json", stem);
     struct weights *weights = calloc(1, sizeof(*weights));
     if (weights == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
-    (void)snprintf(weights->folder, sizeof(weights->folder), "%s", folder);
-
-    struct err first;
-    enum err_code code = open_shard(weights, single, &first);
-    if (code == ERR_NOT_FOUND)
-        code = open_shards(weights, index, err);
-    else if (code != ERR_OK)
-        (void)err_set(err, code, "%s", first.message);
-    if (code == ERR_NOT_FOUND && weights->n_files == 0)
-        code = err_set(err, ERR_NOT_FOUND, "%s: neither %s nor %s is there", folder,
-                       single, index);
+    weights->kernels = kernels;
+    enum err_code code = weight_files_open(&weights->files, folder, stem, err);
     if (code != ERR_OK) {
         weights_close(weights);
         return code;
     }
-    count_files(weights);
     *out = weights;
     return ERR_OK;
 }
 
+const struct kernels *weights_kernels(const struct weights *weights)
+{
+    return weights->kernels;
+}
+
 void weights_close_files(struct weights *weights)
 {
-    for (size_t i = 0; i < weights->n_files; i++)
-        safetensors_close(weights->files[i]);
-    weights->n_files = 0;
+    weight_files_close(&weights->files);
     weights->digest = NULL;
 }
 
@@ -152,7 +74,7 @@ weights_start_loading(struct weights *weights, struct digest *digest, struct err
 {
     enum err_code code = arena_init(&weights->memory, weights->memory_bytes, err);
     if (code != ERR_OK)
-        return err_prefix(err, code, "%s", weights->folder);
+        return err_prefix(err, code, "%s", weights->files.folder);
     weights->loading = true;
     weights->digest = digest;
     return ERR_OK;
@@ -171,44 +93,6 @@ void weights_prefix(struct weights *weights, const char *format, ...)
     va_start(ap, format);
     (void)vsnprintf(weights->prefix, sizeof(weights->prefix), format, ap);
     va_end(ap);
-}
-
-/* A tensor in its file; NULL (and a failure) unless it has the wanted shape and a float
- * type. */
-static const struct tensor *find(struct weights *weights,
-                                 const char *name,
-                                 const size_t *shape,
-                                 size_t rank,
-                                 const struct safetensors **file)
-{
-    const struct tensor *tensor = NULL;
-    for (size_t i = 0; tensor == NULL && i < weights->n_files; i++) {
-        *file = weights->files[i];
-        tensor = safetensors_find(*file, name);
-    }
-    if (tensor == NULL) {
-        (void)err_set(&weights->err, ERR_NOT_FOUND, "%s: tensor %s is missing",
-                      weights->folder, name);
-        return NULL;
-    }
-    char expected[SAFETENSORS_SHAPE_TEXT_SIZE], found[SAFETENSORS_SHAPE_TEXT_SIZE];
-    safetensors_shape_text(shape, rank, expected);
-    safetensors_shape_text(tensor->shape, tensor->rank, found);
-    if (tensor->rank != rank ||
-        memcmp(tensor->shape, shape, rank * sizeof(*shape)) != 0) {
-        (void)err_set(&weights->err, ERR_FORMAT,
-                      "%s: tensor %s has shape %s, expected %s", safetensors_path(*file),
-                      name, found, expected);
-        return NULL;
-    }
-    if (tensor->dtype != DTYPE_F32 && tensor->dtype != DTYPE_F16 &&
-        tensor->dtype != DTYPE_BF16) {
-        (void)err_set(&weights->err, ERR_UNSUPPORTED,
-                      "%s: tensor %s has type %s, expected F32, F16 or BF16",
-                      safetensors_path(*file), name, tensor->dtype_name);
-        return NULL;
-    }
-    return tensor;
 }
 
 static bool all_finite(enum dtype dtype, const void *data, size_t n)
@@ -232,50 +116,36 @@ static bool all_finite(enum dtype dtype, const void *data, size_t n)
 }
 
 /* Reads the tensor's bytes to `raw` and looks at them. */
-static bool read_raw(struct weights *weights,
-                     const struct safetensors *file,
-                     const struct tensor *tensor,
-                     void *raw)
+static bool read_raw(struct weights *weights, const struct weight_place *place, void *raw)
 {
-    if (safetensors_read(file, tensor, raw, &weights->err) != ERR_OK)
+    const struct tensor *tensor = place->tensor;
+    if (safetensors_read(place->file, tensor, raw, &weights->err) != ERR_OK)
         return false;
     digest_add(weights->digest, tensor->name, strlen(tensor->name));
     digest_add(weights->digest, raw, tensor->bytes);
     if (!all_finite(tensor->dtype, raw, tensor->elements)) {
         (void)err_set(&weights->err, ERR_FORMAT, "%s: tensor %s holds NaN or infinity",
-                      safetensors_path(file), tensor->name);
+                      safetensors_path(place->file), tensor->name);
         return false;
     }
     return true;
 }
 
-/* Reads the tensor to `kept` in the type `dtype`. */
-static bool read_tensor(struct weights *weights,
-                        const struct safetensors *file,
-                        const struct tensor *tensor,
-                        enum dtype dtype,
-                        void *kept)
-{
-    if (dtype == tensor->dtype)
-        return read_raw(weights, file, tensor, kept);
-    void *raw = malloc(tensor->bytes);
-    if (raw == NULL) {
-        (void)err_set(&weights->err, ERR_NO_MEMORY, "%s: no memory to read tensor %s",
-                      safetensors_path(file), tensor->name);
-        return false;
-    }
-    bool ok = read_raw(weights, file, tensor, raw);
-    if (ok)
-        linear_widen(tensor->dtype, raw, tensor->elements, kept);
-    free(raw);
-    return ok;
-}
+/* A tensor that a model wants, and how it is kept. */
+struct wanted {
+    const char *name; /* behind the prefix */
+    struct tensor_shape shape;
+    enum keep { KEEP_FLOAT, KEEP_NARROW_IF_LARGE, KEEP_AS_IN_FILE } keep;
+    size_t floats; /* that it takes when it is widened */
 
-enum keep { KEEP_FLOAT, KEEP_NARROW_IF_LARGE, KEEP_AS_IN_FILE };
+    /* From the values in the file's order to their place; NULL: as they are. */
+    void (*pack)(const struct wanted *wanted, const float *values, float *kept);
+    size_t plain; /* pack_gated: outputs before the gate's */
+};
 
-static enum dtype kept_type(enum keep keep, const struct tensor *tensor)
+static enum dtype kept_type(const struct wanted *wanted, const struct tensor *tensor)
 {
-    switch (keep) {
+    switch (wanted->keep) {
     case KEEP_AS_IN_FILE:
         return tensor->dtype;
     case KEEP_NARROW_IF_LARGE:
@@ -286,41 +156,65 @@ static enum dtype kept_type(enum keep keep, const struct tensor *tensor)
     return DTYPE_F32;
 }
 
-/* Binds "<prefix><name>": counts it while checking, reads it while loading. NULL while
- * checking and on failure. */
-static void *bind(struct weights *weights,
-                  const char *name,
-                  const size_t *shape,
-                  size_t rank,
-                  enum keep keep,
-                  enum dtype *dtype)
+/* Reads, widens and packs by way of memory that is given back. */
+static bool read_widened(struct weights *weights,
+                         const struct wanted *wanted,
+                         const struct weight_place *place,
+                         float *kept)
+{
+    const struct tensor *tensor = place->tensor;
+    void *raw = malloc(tensor->bytes + 1);
+    float *values = malloc((tensor->elements + 1) * sizeof(*values));
+    bool ok = raw != NULL && values != NULL;
+    if (!ok)
+        (void)err_set(&weights->err, ERR_NO_MEMORY, "%s: no memory to read tensor %s",
+                      safetensors_path(place->file), tensor->name);
+    ok = ok && read_raw(weights, place, raw);
+    if (ok)
+        linear_widen(tensor->dtype, raw, tensor->elements, values);
+    if (ok && wanted->pack != NULL)
+        wanted->pack(wanted, values, kept);
+    else if (ok)
+        memcpy(kept, values, tensor->elements * sizeof(*values));
+    free(raw);
+    free(values);
+    return ok;
+}
+
+/* Counts a tensor while checking, reads it while loading. NULL while checking and on
+ * failure. */
+static void *bind(struct weights *weights, const struct wanted *wanted, enum dtype *dtype)
 {
     char full[2 * NAME_SIZE];
-    const struct safetensors *file;
+    struct weight_place place;
+    *dtype = DTYPE_F32;
     if (weights->err.code != ERR_OK)
         return NULL;
-    (void)snprintf(full, sizeof(full), "%s%s", weights->prefix, name);
-    const struct tensor *tensor = find(weights, full, shape, rank, &file);
-    if (tensor == NULL)
+    (void)snprintf(full, sizeof(full), "%s%s", weights->prefix, wanted->name);
+    if (weight_files_find(&weights->files, full, &wanted->shape, &place, &weights->err) !=
+        ERR_OK)
         return NULL;
 
-    *dtype = kept_type(keep, tensor);
+    *dtype = kept_type(wanted, place.tensor);
+    bool widens = *dtype == DTYPE_F32;
+    size_t elements = widens ? wanted->floats : place.tensor->elements;
     if (!weights->loading) {
         struct arena measure;
         arena_init_measuring(&measure);
-        (void)arena_take(&measure, tensor->elements, linear_element_size(*dtype));
+        (void)arena_take(&measure, elements, linear_element_size(*dtype));
         weights->memory_bytes = size_add(weights->memory_bytes, measure.used);
         weights->n_bound++;
         return NULL;
     }
-    void *kept =
-        arena_take(&weights->memory, tensor->elements, linear_element_size(*dtype));
+    void *kept = arena_take(&weights->memory, elements, linear_element_size(*dtype));
     if (kept == NULL) {
         (void)err_set(&weights->err, ERR_INTERNAL, "%s: more was loaded than was checked",
-                      weights->folder);
+                      weights->files.folder);
         return NULL;
     }
-    return read_tensor(weights, file, tensor, *dtype, kept) ? kept : NULL;
+    bool ok = widens ? read_widened(weights, wanted, &place, kept)
+                     : read_raw(weights, &place, kept);
+    return ok ? kept : NULL;
 }
 
 static void remember_shape(struct weights *weights, size_t outputs, size_t inputs)
@@ -330,7 +224,7 @@ static void remember_shape(struct weights *weights, size_t outputs, size_t input
             return;
     }
     if (weights->n_shapes < MAX_SHAPES)
-        weights->shapes[weights->n_shapes++] = (struct shape){outputs, inputs};
+        weights->shapes[weights->n_shapes++] = (struct layer_shape){outputs, inputs};
 }
 
 void weights_vector(struct weights *weights,
@@ -339,16 +233,22 @@ void weights_vector(struct weights *weights,
                     size_t n)
 {
     enum dtype dtype;
-    *out = bind(weights, name, &n, 1, KEEP_FLOAT, &dtype);
+    struct wanted wanted = {.name = name, .shape = {1, {n}}, .floats = n};
+    *out = bind(weights, &wanted, &dtype);
 }
 
 static void
-bind_linear(struct weights *weights, struct linear *out, const char *name, enum keep keep)
+bind_bias(struct weights *weights, const float **out, const char *name, size_t n)
 {
     char full[NAME_SIZE];
-    size_t shape[] = {out->outputs, out->inputs};
-    (void)snprintf(full, sizeof(full), "%s.weight", name);
-    out->data = bind(weights, full, shape, 2, keep, &out->dtype);
+    (void)snprintf(full, sizeof(full), "%s.bias", name);
+    weights_vector(weights, out, full, n);
+}
+
+static void pack_rows(const struct wanted *wanted, const float *values, float *kept)
+{
+    const size_t *sides = wanted->shape.sides;
+    product_pack(values, sides[1], sides[0], sides[1], kept);
 }
 
 void weights_linear(struct weights *weights,
@@ -358,14 +258,65 @@ void weights_linear(struct weights *weights,
                     size_t inputs,
                     bool bias)
 {
+    char full[NAME_SIZE];
+    (void)snprintf(full, sizeof(full), "%s.weight", name);
+    struct wanted wanted = {
+        .name = full,
+        .shape = {2, {outputs, inputs}},
+        .keep = KEEP_NARROW_IF_LARGE,
+        .floats = product_packed_size(outputs, inputs),
+        .pack = pack_rows,
+    };
     *out = (struct linear){.outputs = outputs, .inputs = inputs};
-    bind_linear(weights, out, name, KEEP_NARROW_IF_LARGE);
+    out->data = bind(weights, &wanted, &out->dtype);
     remember_shape(weights, outputs, inputs);
-    if (bias) {
-        char full[NAME_SIZE];
-        (void)snprintf(full, sizeof(full), "%s.bias", name);
-        weights_vector(weights, &out->bias, full, outputs);
-    }
+    if (bias)
+        bind_bias(weights, &out->bias, name, outputs);
+}
+
+/* The plain layer's panels, then the alternating ones. */
+static void pack_gated(const struct wanted *wanted, const float *values, float *kept)
+{
+    size_t inputs = wanted->shape.sides[1];
+    size_t outputs = (wanted->shape.sides[0] - wanted->plain) / 2;
+    const float *gate = values + wanted->plain * inputs;
+    product_pack(values, inputs, wanted->plain, inputs, kept);
+    product_pack_gated(gate, gate + outputs * inputs, outputs, inputs,
+                       kept + product_packed_size(wanted->plain, inputs));
+}
+
+void weights_linear_gated(struct weights *weights,
+                          struct linear *plain,
+                          struct linear *gated,
+                          const char *name,
+                          size_t inputs)
+{
+    char full[NAME_SIZE];
+    size_t first = plain != NULL ? plain->outputs : 0;
+    (void)snprintf(full, sizeof(full), "%s.weight", name);
+    struct wanted wanted = {
+        .name = full,
+        .shape = {2, {first + 2 * gated->outputs, inputs}},
+        .keep = KEEP_NARROW_IF_LARGE,
+        .floats = product_packed_size(first, inputs) +
+                  2 * product_packed_size(gated->outputs, inputs),
+        .pack = pack_gated,
+        .plain = first,
+    };
+    gated->inputs = inputs;
+    gated->gated = true;
+    const unsigned char *data = bind(weights, &wanted, &gated->dtype);
+    size_t skipped =
+        gated->dtype == DTYPE_F32 ? product_packed_size(first, inputs) : first * inputs;
+    gated->data =
+        data != NULL ? data + skipped * linear_element_size(gated->dtype) : NULL;
+    remember_shape(weights, gated->outputs, inputs);
+    if (plain == NULL)
+        return;
+    plain->inputs = inputs;
+    plain->dtype = gated->dtype;
+    plain->data = data;
+    remember_shape(weights, first, inputs);
 }
 
 void weights_table(struct weights *weights,
@@ -374,55 +325,63 @@ void weights_table(struct weights *weights,
                    size_t rows,
                    size_t width)
 {
+    char full[NAME_SIZE];
+    (void)snprintf(full, sizeof(full), "%s.weight", name);
+    struct wanted wanted = {.name = full,
+                            .shape = {2, {rows, width}},
+                            .keep = KEEP_AS_IN_FILE,
+                            .floats = rows * width};
     *out = (struct linear){.outputs = rows, .inputs = width};
-    bind_linear(weights, out, name, KEEP_AS_IN_FILE);
+    out->data = bind(weights, &wanted, &out->dtype);
 }
 
-/* [o][i][p] becomes [o][p][i] for each output o, p over the kernel's positions. */
-static bool reorder(float *values, size_t outputs, size_t inputs, size_t positions)
+/* [o][i][position] is packed as [o][position][i]: neighbourhoods are laid out pixel by
+ * pixel. */
+static void pack_kernel(const struct wanted *wanted, const float *values, float *kept)
 {
-    size_t n = inputs * positions;
-    float *copy = malloc(n * sizeof(*copy));
-    if (copy == NULL)
-        return false;
-    for (size_t o = 0; o < outputs; o++, values += n) {
-        memcpy(copy, values, n * sizeof(*copy));
+    const size_t *sides = wanted->shape.sides;
+    size_t inputs = sides[1], positions = sides[2] * sides[3], row = inputs * positions;
+    memset(kept, 0, wanted->floats * sizeof(*kept));
+    for (size_t o = 0; o < sides[0]; o++) {
+        float *lane = kept + o / PANEL * PANEL * row + o % PANEL;
         for (size_t i = 0; i < inputs; i++) {
             for (size_t p = 0; p < positions; p++)
-                values[p * inputs + i] = copy[i * positions + p];
+                lane[(p * inputs + i) * PANEL] = values[o * row + i * positions + p];
         }
     }
-    free(copy);
-    return true;
 }
 
 void weights_convolution(struct weights *weights,
-                         struct weights_kernel *out,
+                         struct linear *out,
                          const char *name,
                          size_t outputs,
                          size_t inputs,
                          size_t side)
 {
     char full[NAME_SIZE];
-    size_t shape[] = {outputs, inputs, side, side};
-    enum dtype dtype;
+    size_t row = inputs * side * side;
     (void)snprintf(full, sizeof(full), "%s.weight", name);
-    float *values = bind(weights, full, shape, 4, KEEP_FLOAT, &dtype);
-    if (values != NULL && !reorder(values, outputs, inputs, side * side))
-        (void)err_set(&weights->err, ERR_NO_MEMORY, "%s: no memory to reorder a kernel",
-                      weights->folder);
-    out->weight = values;
-    remember_shape(weights, outputs, inputs * side * side);
-    (void)snprintf(full, sizeof(full), "%s.bias", name);
-    weights_vector(weights, &out->bias, full, outputs);
+    struct wanted wanted = {
+        .name = full,
+        .shape = {4, {outputs, inputs, side, side}},
+        .floats = product_packed_size(outputs, row),
+        .pack = pack_kernel,
+    };
+    *out = (struct linear){.outputs = outputs, .inputs = row};
+    out->data = bind(weights, &wanted, &out->dtype);
+    remember_shape(weights, outputs, row);
+    bind_bias(weights, &out->bias, name, outputs);
 }
 
 struct weights_totals weights_totals(const struct weights *weights)
 {
-    struct weights_totals totals = weights->totals;
-    totals.memory_bytes = weights->memory_bytes;
-    totals.unused_tensors -= size_min(weights->n_bound, totals.unused_tensors);
-    return totals;
+    const struct weight_files *files = &weights->files;
+    return (struct weights_totals){
+        .parameters = files->parameters,
+        .file_bytes = files->bytes,
+        .memory_bytes = weights->memory_bytes,
+        .unused_tensors = files->tensors - size_min(weights->n_bound, files->tensors),
+    };
 }
 
 void weights_each_shape(const struct weights *weights,

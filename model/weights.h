@@ -25,10 +25,16 @@
 
 struct weights;
 
+/* What the models that are bound to these weights compute with. */
+const struct kernels *weights_kernels(const struct weights *weights);
+
 /* Opens <folder>/<stem>.safetensors or the shards of
  * <folder>/<stem>.safetensors.index.json. */
-enum err_code
-weights_open(struct weights **out, const char *folder, const char *stem, struct err *err);
+enum err_code weights_open(struct weights **out,
+                           const char *folder,
+                           const char *stem,
+                           const struct kernels *kernels,
+                           struct err *err);
 void weights_close(struct weights *weights);
 
 /* From checking to loading: allocates what was counted. Each tensor read from now on is
@@ -54,6 +60,15 @@ void weights_linear(struct weights *weights,
                     size_t inputs,
                     bool bias);
 
+/* A tensor "<prefix><name>.weight" that holds two layers, one behind the other: `plain`
+ * (if not NULL), whose outputs are set by the caller, then one whose first half gates its
+ * second (gated->outputs each). Their inputs are the same. */
+void weights_linear_gated(struct weights *weights,
+                          struct linear *plain,
+                          struct linear *gated,
+                          const char *name,
+                          size_t inputs);
+
 /* A table of rows that are looked up, never multiplied: kept in the file's type. */
 void weights_table(struct weights *weights,
                    struct linear *out,
@@ -67,13 +82,10 @@ void weights_vector(struct weights *weights,
                     const char *name,
                     size_t n);
 
-/* A convolution's "<prefix><name>.weight", [outputs, inputs, side, side] in the file and
- * [outputs, side, side, inputs] in memory, and its bias. */
-struct weights_kernel {
-    const float *weight, *bias;
-};
+/* A convolution's "<prefix><name>.weight", [outputs, inputs, side, side] in the file, as
+ * the layer that it is over neighbourhoods [side, side, inputs], and its bias. */
 void weights_convolution(struct weights *weights,
-                         struct weights_kernel *out,
+                         struct linear *out,
                          const char *name,
                          size_t outputs,
                          size_t inputs,

@@ -23,7 +23,8 @@ struct memory_plan {
 };
 
 /* max_batch requests a round, each two velocities under guidance; a round's latent tokens
- * are limited so that scratch stays near that of one largest image. */
+ * are limited so that scratch stays near that of one largest image. max_pixels is at
+ * most the model's own limit, which 0 stands for. */
 struct memory_plan memory_plan_make(const struct bundle *bundle,
                                     size_t workers,
                                     size_t max_batch,

@@ -8,7 +8,10 @@ enum err_code model_setup_open(struct model_setup *setup,
                                struct err *err)
 {
     *setup = (struct model_setup){0};
-    enum err_code code = bundle_open(&setup->bundle, options->model, err);
+    const struct kernels *kernels = NULL;
+    enum err_code code = kernels_choose(&kernels, options->kernels, err);
+    if (code == ERR_OK)
+        code = bundle_open(&setup->bundle, options->model, kernels, err);
     if (code != ERR_OK)
         return code;
     setup->memory_limit =

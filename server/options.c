@@ -3,6 +3,7 @@
 #include "base/size.h"
 #include "base/text.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,8 @@ struct option {
 static const struct option table[] = {
     {"model", "DIR", KIND_TEXT, SERVE | GENERATE | INSPECT, 0, 0, "model/house",
      "model folder in diffusers layout", AT(model), 0, false},
-
+    {"kernels", "NAME", KIND_TEXT, SERVE | GENERATE | INSPECT, 0, 0, "",
+     "scalar, avx2, avx512, openblas; \"\": the fastest", AT(kernels), 0, false},
     {"host", "ADDRESS", KIND_TEXT, SERVE | HEALTHCHECK, 0, 0, "127.0.0.1",
      "address to listen on", AT(host), 0, false},
     {"port", "N", KIND_COUNT, SERVE, 0, 65535, "8080",
@@ -70,7 +72,6 @@ static const struct option table[] = {
      "probes and metrics on --port too", AT(metrics_on_service), 0, false},
     {"no-png-text", NULL, KIND_NOT, SERVE | GENERATE, 0, 0, "off",
      "no parameters text in the PNG", AT(png_text), 0, false},
-
     {"prompt", "TEXT", KIND_TEXT, GENERATE, 0, 0, NULL, "what to draw; required",
      AT(prompt), 0, true},
     {"negative-prompt", "TEXT", KIND_TEXT, GENERATE, 0, 0, "",
@@ -89,7 +90,6 @@ static const struct option table[] = {
      "euler, midpoint, heun, ab2 or dpmpp_2m", AT(solver), 0, false},
     {"output", "FILE", KIND_TEXT, GENERATE, 0, 0, NULL, "the PNG to write; required",
      AT(output), 'o', true},
-
     {"digest", NULL, KIND_BOOL, INSPECT, 0, 0, "off",
      "read all weights for it, however many", AT(digest), 0, false},
 };
@@ -126,12 +126,8 @@ struct parsing {
 static void variable_name(const struct option *option, char name[SOURCE_SIZE])
 {
     (void)snprintf(name, SOURCE_SIZE, "SLUICE_%s", option->flag);
-    for (char *c = name; *c != '\0'; c++) {
-        if (*c == '-')
-            *c = '_';
-        else if (*c >= 'a' && *c <= 'z')
-            *c = (char)(*c - 'a' + 'A');
-    }
+    for (char *c = name; *c != '\0'; c++)
+        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
 }
 
 static bool to_bytes(const char *text, uint64_t *out)
@@ -146,11 +142,9 @@ static bool to_bytes(const char *text, uint64_t *out)
         return false;
     memcpy(digits, text, length);
     digits[length] = '\0';
-    uint64_t value;
-    if (!text_to_unsigned(digits, 0, UINT64_MAX >> shift, &value))
-        return false;
-    *out = value << shift;
-    return true;
+    bool fits = text_to_unsigned(digits, 0, UINT64_MAX >> shift, out);
+    *out = fits ? *out << shift : 0;
+    return fits;
 }
 
 static bool to_number(const char *text, uint64_t low, uint64_t high, double *out)
@@ -158,26 +152,19 @@ static bool to_number(const char *text, uint64_t low, uint64_t high, double *out
     char *end;
     if (text[0] < '0' || text[0] > '9') /* strtod would skip blanks and know "nan" */
         return false;
-    double value = strtod(text, &end);
-    if (*end != '\0' || !(value >= (double)low && value <= (double)high))
-        return false;
-    *out = value;
-    return true;
+    *out = strtod(text, &end);
+    return *end == '\0' && *out >= (double)low && *out <= (double)high;
 }
 
 static bool to_bool(const char *text, bool *out)
 {
-    static const char *const words[][2] = {
-        {"off", "on"}, {"false", "true"}, {"0", "1"}, {"no", "yes"}};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        for (int value = 0; value < 2; value++) {
-            if (text_equal_ignoring_case(text, words[i][value])) {
-                *out = value == 1;
-                return true;
-            }
-        }
-    }
-    return false;
+    static const char *const words[] = {"off", "on", "false", "true",
+                                        "0",   "1",  "no",    "yes"};
+    size_t i = 0, n = sizeof(words) / sizeof(words[0]);
+    while (i < n && !text_equal_ignoring_case(text, words[i]))
+        i++;
+    *out = i % 2 == 1; /* each no stands before its yes */
+    return i < n;
 }
 
 /* Puts the value of `text` into its place; false when it is none of the option's. */
@@ -283,15 +270,14 @@ static size_t find_option(const char *argument)
 {
     bool is_long = argument[1] == '-';
     const char *name = argument + 1 + is_long;
-    size_t n = strcspn(name, "="), i = 0;
-    while (i < OPTION_COUNT) {
-        const struct option *option = &table[i];
-        if (is_long ? strlen(option->flag) == n && strncmp(option->flag, name, n) == 0
-                    : n == 1 && option->letter == name[0])
-            break;
-        i++;
+    size_t n = strcspn(name, "=");
+    for (size_t i = 0; i < OPTION_COUNT; i++) {
+        const char *flag = table[i].flag;
+        if (is_long ? strlen(flag) == n && strncmp(flag, name, n) == 0
+                    : n == 1 && table[i].letter == name[0])
+            return i;
     }
-    return i;
+    return OPTION_COUNT;
 }
 
 /* A word that is no option: the folder to inspect. */

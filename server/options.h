@@ -2,7 +2,8 @@
  * options - the command line and the environment: one table, from which parsing, ranges,
  * SLUICE_* names and --help are made.
  *
- * A flag wins over its environment variable, which wins over the default. A variable
+ * A flag wins over its environment variable, which wins over the default. An empty
+ * variable counts as absent, and those of other commands are not looked at. A variable
  * whose value begins with "tcp://" is ignored with a warning: Kubernetes sets such ones
  * for a Service named sluice.
  *
@@ -28,7 +29,8 @@ enum command {
 
 struct options {
     enum command command;
-    const char *model; /* folder */
+    const char *model;   /* folder */
+    const char *kernels; /* a name, or "" */
 
     const char *host;
     uint64_t port, admin_port; /* 0: any free one */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     SPARE_CONNECTIONS = 128, /* beyond those whose requests the engine may have */
@@ -26,12 +27,29 @@ struct server {
     struct http *http;
 };
 
+/* Blocks the signal in the thread that got it, also when this returns, and gives it back
+ * to the process, where the main thread waits for it. */
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *interrupted = context;
+    (void)info;
+    (void)sigaddset(&interrupted->uc_sigmask, number);
+    (void)kill(getpid(), number);
+}
+
+/* The threads that start from now on inherit the mask. A library's that were started
+ * before main (OpenBLAS has some) do not, and get the handler. */
 static void block_signals(sigset_t *set)
 {
+    struct sigaction action = {.sa_sigaction = pass_on,
+                               .sa_flags = SA_SIGINFO | SA_RESTART};
     (void)sigemptyset(set);
     (void)sigaddset(set, SIGTERM);
     (void)sigaddset(set, SIGINT);
+    action.sa_mask = *set;
     (void)pthread_sigmask(SIG_BLOCK, set, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 

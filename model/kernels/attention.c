@@ -1,81 +1,93 @@
 #include "model/kernels/attention.h"
 
 #include "base/size.h"
-#include "model/kernels/matrix.h"
 
 #include <math.h>
-#include <string.h>
 
-/* Queries are taken in blocks of this many, so that the scores of one block stay in
- * cache and memory does not grow with the square of the image. */
-enum { QUERY_BLOCK = 64 };
+/* A multiple of every tile's rows, small enough that the scores of a block stay in cache.
+ */
+enum { QUERY_BLOCK = 48 };
 
-size_t attention_scratch(size_t keys)
+/* Keys and values of one head, packed, and the scores of a block of queries. */
+struct head {
+    float *keys;   /* head_size inputs, a key an output */
+    float *values; /* a key an input, head_size outputs */
+    float *scores; /* [QUERY_BLOCK, width] */
+    size_t width;  /* of a row of scores */
+};
+
+static size_t round_up(size_t n)
 {
-    return size_multiply(QUERY_BLOCK, keys);
+    return size_multiply(product_panels(n), PANEL);
 }
 
-/* The first n scores become weights that sum to 1; those behind become 0. */
-static void softmax(float *scores, size_t n, size_t keys, float scale)
+size_t attention_scratch(size_t keys, size_t head_size)
 {
-    float most = scores[0];
-    for (size_t i = 1; i < n; i++)
-        most = scores[i] > most ? scores[i] : most;
-
-    float sum = 0.0f;
-    for (size_t i = 0; i < n; i++) {
-        scores[i] = expf((scores[i] - most) * scale);
-        sum += scores[i];
-    }
-    float inverse = 1.0f / sum;
-    for (size_t i = 0; i < n; i++)
-        scores[i] *= inverse;
-    memset(scores + n, 0, (keys - n) * sizeof(*scores));
+    size_t packed = size_add(product_packed_size(keys, head_size),
+                             product_packed_size(head_size, keys));
+    return size_add(packed, size_multiply(QUERY_BLOCK, round_up(keys)));
 }
 
-static void
-apply_block(const struct attention *a, size_t head, size_t first, float *scores)
+static struct head lay_out(const struct attention *a, float *scratch)
+{
+    struct head head = {.keys = scratch, .width = round_up(a->keys)};
+    head.values = head.keys + product_packed_size(a->keys, a->head_size);
+    head.scores = head.values + product_packed_size(a->head_size, a->keys);
+    return head;
+}
+
+static void apply_block(const struct kernels *kernels,
+                        const struct attention *a,
+                        const struct head *head,
+                        size_t at, /* where this query head begins in a token */
+                        size_t first)
 {
     size_t rows = size_min(QUERY_BLOCK, a->queries - first);
-    size_t key_head = head / (a->heads / a->key_heads);
-    struct matrix_product product = {
+    struct product product = {
         .rows = rows,
         .inputs = a->head_size,
         .outputs = a->keys,
-        .in = a->q + first * a->q_stride + head * a->head_size,
+        .in = a->q + first * a->q_stride + at,
         .in_stride = a->q_stride,
-        .weight = a->k + key_head * a->head_size,
-        .weight_stride = a->k_stride,
-        .out = scores,
-        .out_stride = a->keys,
+        .panels = head->keys,
+        .out = head->scores,
+        .out_stride = head->width,
     };
-    matrix_multiply(&product);
+    kernels->product(&product);
 
     float scale = 1.0f / sqrtf((float)a->head_size);
     for (size_t r = 0; r < rows; r++) {
         size_t visible = a->causal ? size_min(first + r + 1, a->valid_keys) : a->keys;
-        softmax(scores + r * a->keys, visible, a->keys, scale);
+        kernels->each->softmax(head->scores + r * head->width, visible, a->keys, scale);
     }
 
-    product = (struct matrix_product){
+    product = (struct product){
         .rows = rows,
         .inputs = a->keys,
         .outputs = a->head_size,
-        .in = scores,
-        .in_stride = a->keys,
-        .weight = a->v + key_head * a->head_size,
-        .weight_stride = a->v_stride,
-        .input_major = true,
-        .out = a->out + first * a->out_stride + head * a->head_size,
+        .in = head->scores,
+        .in_stride = head->width,
+        .panels = head->values,
+        .out = a->out + first * a->out_stride + at,
         .out_stride = a->out_stride,
     };
-    matrix_multiply(&product);
+    kernels->product(&product);
 }
 
-void attention_apply(const struct attention *a, float *scratch)
+void attention_apply(const struct kernels *kernels,
+                     const struct attention *a,
+                     float *scratch)
 {
-    for (size_t head = 0; head < a->heads; head++) {
+    struct head head = lay_out(a, scratch);
+    size_t share = a->heads / a->key_heads; /* query heads a key head */
+    for (size_t h = 0; h < a->heads; h++) {
+        if (h % share == 0) {
+            size_t at = h / share * a->head_size;
+            product_pack(a->k + at, a->k_stride, a->keys, a->head_size, head.keys);
+            product_pack_columns(a->v + at, a->v_stride, a->head_size, a->keys,
+                                 head.values);
+        }
         for (size_t first = 0; first < a->queries; first += QUERY_BLOCK)
-            apply_block(a, head, first, scratch);
+            apply_block(kernels, a, &head, h * a->head_size, first);
     }
 }

@@ -3,10 +3,14 @@
  * eq. 1), with fewer key heads than query heads where the model has it so (Ainslie et
  * al. 2023: query head h reads key head h / (heads / key_heads)).
  *
+ * Scores exist for a block of queries at a time, which stays in cache.
+ *
  * Threads: pure. Ownership: arrays are borrowed for the call.
  */
 #ifndef SLUICE_MODEL_KERNELS_ATTENTION_H
 #define SLUICE_MODEL_KERNELS_ATTENTION_H
+
+#include "model/kernels/kernels.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,8 +32,10 @@ struct attention {
 };
 
 /* Floats of scratch that attention_apply needs. */
-size_t attention_scratch(size_t keys);
+size_t attention_scratch(size_t keys, size_t head_size);
 
-void attention_apply(const struct attention *attention, float *scratch);
+void attention_apply(const struct kernels *kernels,
+                     const struct attention *attention,
+                     float *scratch);
 
 #endif

@@ -1,13 +1,12 @@
 #include "model/kernels/convolution.h"
 
 #include "base/size.h"
-#include "model/kernels/matrix.h"
 
 #include <string.h>
 
 enum {
     SIDE = 3,
-    PIXEL_BLOCK = 256 /* pixels laid out at a time: their patches stay in cache */
+    PIXEL_BLOCK = 48 /* a multiple of every tile's rows */
 };
 
 size_t convolution_scratch(size_t in_channels)
@@ -34,7 +33,9 @@ static void lay_out_patch(const struct convolution *c, size_t y, size_t x, float
     }
 }
 
-void convolution_apply(const struct convolution *c, float *scratch)
+void convolution_apply(const struct kernels *kernels,
+                       const struct convolution *c,
+                       float *scratch)
 {
     size_t pixels = c->height * c->width, patch = SIDE * SIDE * c->in_channels;
     for (size_t first = 0; first < pixels; first += PIXEL_BLOCK) {
@@ -42,18 +43,17 @@ void convolution_apply(const struct convolution *c, float *scratch)
         for (size_t r = 0; r < rows; r++)
             lay_out_patch(c, (first + r) / c->width, (first + r) % c->width,
                           scratch + r * patch);
-        struct matrix_product product = {
+        struct product product = {
             .rows = rows,
             .inputs = patch,
             .outputs = c->out_channels,
             .in = scratch,
             .in_stride = patch,
-            .weight = c->weight,
-            .weight_stride = patch,
+            .panels = c->panels,
             .bias = c->bias,
             .out = c->out + first * c->out_channels,
             .out_stride = c->out_channels,
         };
-        matrix_multiply(&product);
+        kernels->product(&product);
     }
 }

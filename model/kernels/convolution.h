@@ -1,13 +1,16 @@
 /*
  * convolution - 3x3 convolution with a border of zeros, over [height, width, channels].
  *
- * Patches of a block of pixels are laid out as rows and multiplied with the kernel as
- * one matrix. Nearest-neighbour doubling of the input is part of the patch's addressing.
+ * The neighbourhoods of a block of pixels are laid out as rows, few enough to stay in
+ * cache, and multiplied with the packed kernel. Nearest-neighbour doubling of the input
+ * is part of the addressing.
  *
  * Threads: pure. Ownership: arrays are borrowed for the call.
  */
 #ifndef SLUICE_MODEL_KERNELS_CONVOLUTION_H
 #define SLUICE_MODEL_KERNELS_CONVOLUTION_H
+
+#include "model/kernels/kernels.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,7 +21,7 @@ struct convolution {
     bool doubled; /* the input is [height/2, width/2, in_channels], each pixel read as 2x2
                    */
     const float *in;
-    const float *weight; /* [out_channels, 3, 3, in_channels] */
+    const float *panels; /* of [out_channels, 3, 3, in_channels], packed */
     const float *bias;   /* [out_channels] */
     float *out;          /* [height, width, out_channels] */
 };
@@ -26,6 +29,8 @@ struct convolution {
 /* Floats of scratch that convolution_apply needs. */
 size_t convolution_scratch(size_t in_channels);
 
-void convolution_apply(const struct convolution *convolution, float *scratch);
+void convolution_apply(const struct kernels *kernels,
+                       const struct convolution *convolution,
+                       float *scratch);
 
 #endif

@@ -21,13 +21,12 @@ void rotary_angles(
 enum rotary_pairs { ROTARY_NEIGHBOURS, ROTARY_HALVES };
 
 /* Turns x, [tokens, heads, head_size] with `stride` floats from one token to the next.
- * cosine and sine are [tokens, head_size / 2]. */
+ * cosine and sine are [tokens, head_size / 2]; elementwise.h has the function. */
 struct rotary {
     enum rotary_pairs pairs;
     size_t tokens, heads, head_size, stride;
     const float *cosine, *sine;
     float *x;
 };
-void rotary_apply(const struct rotary *rotary);
 
 #endif

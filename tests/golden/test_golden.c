@@ -6,7 +6,6 @@
  * in 99 % of places. */
 #include "base/clock.h"
 #include "model/bundle.h"
-#include "model/kernels/matrix.h"
 #include "model/pixels.h"
 #include "model/safetensors.h"
 #include "sampler/schedule.h"
@@ -301,8 +300,10 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: test_golden <model folder> <expected folder>\n");
         return 2;
     }
-    matrix_init();
-    CHECK_OK(bundle_open(&g.bundle, argv[1], &err), err);
+    bundle_init();
+    const struct kernels *kernels = NULL;
+    CHECK_OK(kernels_choose(&kernels, getenv("SLUICE_KERNELS"), &err), err);
+    CHECK_OK(bundle_open(&g.bundle, argv[1], kernels, &err), err);
     CHECK_OK(bundle_load(g.bundle, &err), err);
     g.info = bundle_info(g.bundle);
     (void)snprintf(path, sizeof(path), "%s/expected.json", argv[2]);

@@ -32,21 +32,21 @@ static void encode_at_last(const struct tokenizer *tokenizer)
 {
     static const char prompt[] = "grinning cat, a word longerthanthosebefore";
     uint32_t ids[LIMIT];
-    size_t used = 4711, total = 4711;
+    struct token_ids out = {.ids = ids, .room = LIMIT, .used = 4711, .total = 4711};
     CHECK(tokenizer_limit(tokenizer) <= LIMIT);
     for (long failures = 0;; failures++) {
         struct err err = {0};
         fault_after(failures);
-        const enum err_code code = tokenizer_encode_prompt(
-            tokenizer, prompt, strlen(prompt), ids, &used, &total, &err);
+        const enum err_code code =
+            tokenizer_encode_prompt(tokenizer, prompt, strlen(prompt), &out, &err);
         fault_after(-1);
         if (code == ERR_OK) {
             CHECK(failures >= 4);
-            CHECK(used <= total && used != 4711);
+            CHECK(out.used <= out.total && out.used != 4711);
             return;
         }
         CHECK(code == ERR_NO_MEMORY && err.code == ERR_NO_MEMORY);
-        CHECK(used == 4711 && total == 4711);
+        CHECK(out.used == 4711 && out.total == 4711);
     }
 }
 

@@ -1,0 +1,222 @@
+/* Compiled once for each instruction set; the build defines ELEMENTWISE as the table's
+ * name. */
+#include "model/kernels/elementwise.h"
+
+#include "model/kernels/exponential.h"
+
+#include <math.h>
+
+/* Sums side by side: the compiler makes vectors of them, and their order does not depend
+ * on how wide those are. */
+enum { LANES = 16 };
+
+static float lanes_total(const float lanes[LANES])
+{
+    float half[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        half[l] = lanes[l];
+    for (size_t width = LANES / 2; width > 0; width /= 2) {
+        for (size_t l = 0; l < width; l++)
+            half[l] += half[l + width];
+    }
+    return half[0];
+}
+
+static float sum(const float *x, size_t n)
+{
+    float lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] += x[i + l];
+    }
+    for (; i < n; i++)
+        lanes[i % LANES] += x[i];
+    return lanes_total(lanes);
+}
+
+/* Sum of (x - mean)^2. */
+static float sum_of_squares(const float *x, size_t n, float mean)
+{
+    float lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            float d = x[i + l] - mean;
+            lanes[l] = fmaf(d, d, lanes[l]);
+        }
+    }
+    for (; i < n; i++) {
+        float d = x[i] - mean;
+        lanes[i % LANES] = fmaf(d, d, lanes[i % LANES]);
+    }
+    return lanes_total(lanes);
+}
+
+static void norm_rms(const struct norm_rms *norm)
+{
+    for (size_t r = 0; r < norm->rows; r++) {
+        const float *in = norm->in + r * norm->in_stride;
+        float *out = norm->out + r * norm->out_stride;
+        float mean_square = sum_of_squares(in, norm->n, 0.0f) / (float)norm->n;
+        float inverse = 1.0f / sqrtf(mean_square + norm->epsilon);
+        for (size_t i = 0; i < norm->n; i++)
+            out[i] = in[i] * inverse * norm->weight[i];
+    }
+}
+
+static void norm_modulated(const struct norm_modulated *norm)
+{
+    size_t n = norm->n;
+    for (size_t r = 0; r < norm->rows; r++) {
+        const float *in = norm->in + r * n;
+        float *out = norm->out + r * n;
+        float mean = sum(in, n) / (float)n;
+        float variance = sum_of_squares(in, n, mean) / (float)n;
+        float inverse = 1.0f / sqrtf(variance + norm->epsilon);
+        for (size_t i = 0; i < n; i++)
+            out[i] =
+                fmaf((in[i] - mean) * inverse, 1.0f + norm->scale[i], norm->shift[i]);
+    }
+}
+
+/* Each channel's mean, and what its distance from it is multiplied with. In double,
+ * because a group of a large picture sums millions of values; one sum a channel, so that
+ * vectors go across channels. */
+static void group_moments(const struct norm_group *norm, float *means, float *factors)
+{
+    double total[NORM_MAX_CHANNELS], squares[NORM_MAX_CHANNELS];
+    size_t channels = norm->channels, width = channels / norm->groups;
+    double count = (double)norm->pixels * (double)width;
+    for (size_t c = 0; c < channels; c++)
+        total[c] = squares[c] = 0.0;
+    for (size_t p = 0; p < norm->pixels; p++) {
+        const float *in = norm->in + p * channels;
+        for (size_t c = 0; c < channels; c++) {
+            double x = (double)in[c];
+            total[c] += x;
+            squares[c] = fma(x, x, squares[c]);
+        }
+    }
+    for (size_t g = 0; g < norm->groups; g++) {
+        double mean = 0.0, mean_square = 0.0;
+        for (size_t c = g * width; c < (g + 1) * width; c++) {
+            mean += total[c];
+            mean_square += squares[c];
+        }
+        mean /= count;
+        double variance = mean_square / count - mean * mean;
+        variance = variance > 0.0 ? variance : 0.0;
+        double inverse = 1.0 / sqrt(variance + (double)norm->epsilon);
+        for (size_t c = g * width; c < (g + 1) * width; c++) {
+            means[c] = (float)mean;
+            factors[c] = (float)(inverse * (double)norm->weight[c]);
+        }
+    }
+}
+
+static void norm_group(const struct norm_group *norm)
+{
+    float means[NORM_MAX_CHANNELS], factors[NORM_MAX_CHANNELS];
+    const float *bias = norm->bias;
+    group_moments(norm, means, factors);
+    for (size_t p = 0; p < norm->pixels; p++) {
+        const float *in = norm->in + p * norm->channels;
+        float *out = norm->out + p * norm->channels;
+        if (norm->silu) {
+            for (size_t c = 0; c < norm->channels; c++)
+                out[c] = sigmoid_linear(fmaf(in[c] - means[c], factors[c], bias[c]));
+        } else {
+            for (size_t c = 0; c < norm->channels; c++)
+                out[c] = fmaf(in[c] - means[c], factors[c], bias[c]);
+        }
+    }
+}
+
+static void
+rotate_neighbours(float *x, size_t half, const float *cosine, const float *sine)
+{
+    for (size_t j = 0; j < half; j++) {
+        float a = x[2 * j], b = x[2 * j + 1];
+        x[2 * j] = a * cosine[j] - b * sine[j];
+        x[2 * j + 1] = b * cosine[j] + a * sine[j];
+    }
+}
+
+static void rotate_halves(float *x, size_t half, const float *cosine, const float *sine)
+{
+    for (size_t j = 0; j < half; j++) {
+        float a = x[j], b = x[j + half];
+        x[j] = a * cosine[j] - b * sine[j];
+        x[j + half] = b * cosine[j] + a * sine[j];
+    }
+}
+
+static void rotary(const struct rotary *rotary)
+{
+    size_t half = rotary->head_size / 2;
+    void (*rotate)(float *, size_t, const float *, const float *) =
+        rotary->pairs == ROTARY_NEIGHBOURS ? rotate_neighbours : rotate_halves;
+    for (size_t t = 0; t < rotary->tokens; t++) {
+        for (size_t h = 0; h < rotary->heads; h++)
+            rotate(rotary->x + t * rotary->stride + h * rotary->head_size, half,
+                   rotary->cosine + t * half, rotary->sine + t * half);
+    }
+}
+
+static float largest(const float *x, size_t n)
+{
+    float lanes[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        lanes[l] = x[l < n ? l : 0];
+    for (size_t i = LANES; i + LANES <= n; i += LANES) {
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
+    }
+    for (size_t i = n / LANES * LANES; i < n; i++)
+        lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
+    for (size_t l = 1; l < LANES; l++)
+        lanes[0] = lanes[l] > lanes[0] ? lanes[l] : lanes[0];
+    return lanes[0];
+}
+
+static void softmax(float *scores, size_t n, size_t padded, float scale)
+{
+    float most = largest(scores, n);
+    for (size_t i = 0; i < n; i++)
+        scores[i] = exponential((scores[i] - most) * scale);
+    float inverse = 1.0f / sum(scores, n);
+    for (size_t i = 0; i < n; i++)
+        scores[i] *= inverse;
+    for (size_t i = n; i < padded; i++)
+        scores[i] = 0.0f;
+}
+
+static void silu(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = sigmoid_linear(x[i]);
+}
+
+static void gated(float *gate, const float *up, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        gate[i] = sigmoid_linear(gate[i]) * up[i];
+}
+
+static void add(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+const struct elementwise ELEMENTWISE = {
+    .norm_rms = norm_rms,
+    .norm_modulated = norm_modulated,
+    .norm_group = norm_group,
+    .rotary = rotary,
+    .softmax = softmax,
+    .silu = silu,
+    .gated = gated,
+    .add = add,
+};

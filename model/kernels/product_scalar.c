@@ -1,0 +1,25 @@
+#include "model/kernels/kernels.h"
+#include "model/kernels/product_tiles.h"
+
+static void tile(size_t rows,
+                 size_t inputs,
+                 const float *in,
+                 size_t in_stride,
+                 const float *panels,
+                 float *sums)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t l = 0; l < PAIR; l++) {
+            const float *lane = panels + l / PANEL * PANEL * inputs + l % PANEL;
+            float sum = 0.0f;
+            for (size_t i = 0; i < inputs; i++)
+                sum = fmaf(in[r * in_stride + i], lane[i * PANEL], sum);
+            sums[r * PAIR + l] = sum;
+        }
+    }
+}
+
+void product_scalar(const struct product *product)
+{
+    product_over_tiles(product, tile);
+}

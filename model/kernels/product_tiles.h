@@ -1,0 +1,91 @@
+/*
+ * product_tiles - the loop over tiles that all instruction sets share: each gives the
+ * function that fills one tile, and includes this with its own flags.
+ *
+ * A tile is up to PRODUCT_ROWS rows by a pair of panels. Its sums are written to a buffer
+ * that stays in the first-level cache, and from there to the output with what comes
+ * after the sum.
+ *
+ * Threads: pure. Ownership: none.
+ */
+#ifndef SLUICE_MODEL_KERNELS_PRODUCT_TILES_H
+#define SLUICE_MODEL_KERNELS_PRODUCT_TILES_H
+
+#include "base/size.h"
+#include "model/kernels/exponential.h"
+#include "model/kernels/product.h"
+
+enum { PRODUCT_ROWS = 12, PAIR = 2 * PANEL };
+
+/* Fills sums, [rows, PAIR], for 1 to PRODUCT_ROWS rows and the pair of panels. */
+typedef void product_tile(size_t rows,
+                          size_t inputs,
+                          const float *in,
+                          size_t in_stride,
+                          const float *panels,
+                          float *sums);
+
+static inline void product_finish_store(
+    const struct product *p, size_t row, size_t output, size_t lanes, const float *sums)
+{
+    float *out = p->out + row * p->out_stride + output;
+    for (size_t l = 0; l < lanes; l++)
+        out[l] = p->bias != NULL ? sums[l] + p->bias[output + l] : sums[l];
+}
+
+static inline void product_finish_add(
+    const struct product *p, size_t row, size_t output, size_t lanes, const float *sums)
+{
+    float *out = p->out + row * p->out_stride + output;
+    for (size_t l = 0; l < lanes; l++) {
+        float sum = p->bias != NULL ? sums[l] + p->bias[output + l] : sums[l];
+        out[l] = p->gate != NULL ? fmaf(p->gate[output + l], sum, out[l]) : out[l] + sum;
+    }
+}
+
+static inline void product_finish_gated(
+    const struct product *p, size_t row, size_t output, size_t lanes, const float *sums)
+{
+    float *out = p->out + row * p->out_stride + output;
+    for (size_t l = 0; l < lanes; l++)
+        out[l] = sigmoid_linear(sums[l]) * sums[PANEL + l];
+}
+
+static inline void product_finish(
+    const struct product *p, size_t first, size_t rows, size_t pair, const float *sums)
+{
+    size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
+    size_t output = pair * width, lanes = size_min(width, p->outputs - output);
+    for (size_t r = 0; r < rows; r++, sums += PAIR) {
+        switch (p->end) {
+        case PRODUCT_STORE:
+            product_finish_store(p, first + r, output, lanes, sums);
+            break;
+        case PRODUCT_ADD:
+            product_finish_add(p, first + r, output, lanes, sums);
+            break;
+        case PRODUCT_GATED:
+            product_finish_gated(p, first + r, output, lanes, sums);
+            break;
+        }
+    }
+}
+
+/* Pairs of panels outside, rows inside: a pair is read from memory once. */
+static inline void product_over_tiles(const struct product *p, product_tile *tile)
+{
+    float sums[PRODUCT_ROWS * PAIR];
+    size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
+    size_t pairs = p->outputs / width + (p->outputs % width != 0);
+    for (size_t pair = 0; pair < pairs; pair++) {
+        const float *panels = p->panels + pair * PAIR * p->inputs;
+        for (size_t first = 0; first < p->rows; first += PRODUCT_ROWS) {
+            size_t rows = size_min(PRODUCT_ROWS, p->rows - first);
+            tile(rows, p->inputs, p->in + first * p->in_stride, p->in_stride, panels,
+                 sums);
+            product_finish(p, first, rows, pair, sums);
+        }
+    }
+}
+
+#endif
