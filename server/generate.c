@@ -4,15 +4,15 @@
 #include "server/commands.h"
 #include "server/job.h"
 #include "server/model_setup.h"
+#include "server/output_file.h"
 #include "server/round.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_SIZE = 4096, BAR_WIDTH = 32 };
+enum { BAR_WIDTH = 32 };
 
 static enum err_code
 fill_text(char **out, size_t *bytes, const char *text, struct err *err)
@@ -46,7 +46,8 @@ static enum err_code make_request(struct request *request,
     if (options->guidance > 0.0)
         sampling->guidance = options->guidance;
     if (!solver_from_name(options->solver, &sampling->solver))
-        return err_set(err, ERR_INVALID, "--solver %s: there is no such solver",
+        return err_set(err, ERR_INVALID,
+                       "--solver %s: expected euler, midpoint, heun, ab2 or dpmpp_2m",
                        options->solver);
 
     enum err_code code =
@@ -97,6 +98,9 @@ static enum err_code do_all_rounds(struct job *job,
 {
     struct round round = {.n = 1, .jobs = {job}};
     enum err_code code = do_round(&round, BATCHER_ENCODE, setting, scratch, err);
+    if (code == ERR_OK && job->contexts[0]->tokens_total > job->contexts[0]->tokens)
+        (void)fprintf(stderr, "the prompt has %zu tokens and is cut to %zu\n",
+                      job->contexts[0]->tokens_total, job->contexts[0]->tokens);
     uint64_t start = clock_now();
     while (code == ERR_OK &&
            trajectory_steps_done(job->trajectory) < job->request.sampling.steps) {
@@ -112,26 +116,6 @@ static enum err_code do_all_rounds(struct job *job,
     return do_round(&round, BATCHER_DECODE, setting, scratch, err);
 }
 
-/* Written beside its place and moved there, so that a file is whole or not there. */
-static enum err_code
-write_file(const char *path, const struct buf *bytes, struct err *err)
-{
-    char temporary[PATH_SIZE];
-    int n = snprintf(temporary, sizeof(temporary), "%s.%ld.part", path, (long)getpid());
-    if (n < 0 || (size_t)n >= sizeof(temporary))
-        return err_set(err, ERR_INVALID, "--output: the path is too long");
-    FILE *file = fopen(temporary, "wb");
-    if (file == NULL)
-        return err_set(err, ERR_IO, "%s: %s", temporary, strerror(errno));
-    bool written = fwrite(bytes->data, 1, bytes->length, file) == bytes->length;
-    written = fclose(file) == 0 && written;
-    if (written && rename(temporary, path) == 0)
-        return ERR_OK;
-    enum err_code code = err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
-    (void)remove(temporary);
-    return code;
-}
-
 static enum err_code
 generate(struct model_setup *setup, const struct options *options, struct err *err)
 {
@@ -142,6 +126,8 @@ generate(struct model_setup *setup, const struct options *options, struct err *e
     struct request_limits limits = model_setup_limits(setup, options);
     enum err_code code = make_request(&request, options, &limits, err);
     if (code == ERR_OK)
+        code = output_file_write(options->output, NULL, err);
+    if (code == ERR_OK)
         code = model_setup_load(setup, err);
     if (code == ERR_OK)
         code = arena_init(&scratch, setup->plan.scratch, err);
@@ -150,7 +136,7 @@ generate(struct model_setup *setup, const struct options *options, struct err *e
     if (code == ERR_OK)
         code = do_all_rounds(job, &setting, &scratch, err);
     if (code == ERR_OK)
-        code = write_file(options->output, &job->png, err);
+        code = output_file_write(options->output, &job->png, err);
     if (code == ERR_OK) {
         const struct sampling *sampling = &job->request.sampling;
         (void)fprintf(stderr, "%s: %zux%zu, seed %lu, %u steps, %.1f ms an evaluation\n",

@@ -77,7 +77,7 @@ static void print_plan(const struct model_setup *setup)
 }
 
 /* Last, since all the weights are read for it. */
-static enum err_code print_digest(const struct model_setup *setup,
+static enum err_code print_digest(struct model_setup *setup,
                                   const struct options *options,
                                   struct err *err)
 {
@@ -92,7 +92,7 @@ static enum err_code print_digest(const struct model_setup *setup,
             mebibytes(bytes));
         return ERR_OK;
     }
-    enum err_code code = bundle_load(setup->bundle, err);
+    enum err_code code = model_setup_load(setup, err);
     if (code == ERR_OK)
         (void)printf("\ndigest        %s\n", info->digest);
     return code;

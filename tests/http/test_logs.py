@@ -3,9 +3,10 @@
 import hashlib
 import json
 import socket
+import subprocess
 import unittest
 
-from sluice_server import GENERATE, PATIENCE, Server, tiny
+from sluice_server import BINARY, GENERATE, PATIENCE, Server, clean_environment, tiny
 
 TINY = tiny("two-taps")
 SECRET = "xylophone secret"
@@ -164,11 +165,20 @@ class LogsTest(unittest.TestCase):
         self.assertEqual(sorted(logged), sorted(ids))
 
     def test_log_that_nobody_reads(self):
-        self.server.process.stdout.close()
+        """A full pipe is another matter; one that was closed costs only the log."""
+        arguments = (BINARY, "serve", "--model", TINY, "--port=0", "--admin-port=0")
+        server = subprocess.Popen(
+            (*arguments, "--drain-delay=0"), env=clean_environment(), stdout=subprocess.PIPE
+        )
+        self.addCleanup(server.kill)
+        port = json.loads(server.stdout.readline())["port"]
+        server.stdout.close()
         for _ in range(3):
-            self.assertEqual(self.server.post({"prompt": SECRET}).status, 200)
-        self.server.signal()
-        self.assertEqual(self.server.process.wait(PATIENCE), 1, "the output failed")
+            connection = self.server.connect(port)
+            self.assertEqual(self.server.post({}, connection=connection).status, 200)
+            connection.close()
+        server.terminate()
+        self.assertEqual(server.wait(PATIENCE), 0)
 
 
 if __name__ == "__main__":
