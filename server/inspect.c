@@ -77,9 +77,8 @@ static void print_plan(const struct model_setup *setup)
 }
 
 /* Last, since all the weights are read for it. */
-static enum err_code print_digest(struct model_setup *setup,
-                                  const struct options *options,
-                                  struct err *err)
+static enum err_code
+print_digest(struct model_setup *setup, const struct options *options, struct err *err)
 {
     const struct bundle_info *info = bundle_info(setup->bundle);
     size_t bytes = 0;

@@ -2,116 +2,11 @@
 
 #include "base/size.h"
 #include "base/text.h"
+#include "server/option_table.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum kind {
-    KIND_TEXT,
-    KIND_COUNT,  /* uint64_t, decimal */
-    KIND_BYTES,  /* uint64_t, decimal; K, M, G behind it for powers of 1024 */
-    KIND_NUMBER, /* double */
-    KIND_BOOL,   /* bool; a bare flag makes it true */
-    KIND_NOT,    /* bool; a bare flag makes it false */
-};
-
-enum {
-    SERVE = COMMAND_SERVE,
-    GENERATE = COMMAND_GENERATE,
-    INSPECT = COMMAND_INSPECT,
-    HEALTHCHECK = COMMAND_HEALTHCHECK,
-};
-
-struct option {
-    const char *flag;
-    const char *value; /* what help calls its value; NULL: a switch, which needs none */
-    enum kind kind;
-    unsigned commands;    /* that take it */
-    uint64_t low, high;   /* of COUNT and NUMBER */
-    const char *fallback; /* the default, as one would write it; NULL: 0, NULL or false */
-    const char *help;
-    size_t offset; /* into struct options */
-    char letter;   /* of the short form; 0: none */
-    bool required;
-};
-
-#define AT(member) offsetof(struct options, member)
-
-static const struct option table[] = {
-    {"model", "DIR", KIND_TEXT, SERVE | GENERATE | INSPECT, 0, 0, "model/house",
-     "model folder in diffusers layout", AT(model), 0, false},
-    {"kernels", "NAME", KIND_TEXT, SERVE | GENERATE | INSPECT, 0, 0, "",
-     "scalar, avx2, avx512, openblas; \"\": the fastest", AT(kernels), 0, false},
-    {"host", "ADDRESS", KIND_TEXT, SERVE | HEALTHCHECK, 0, 0, "127.0.0.1",
-     "address to listen on", AT(host), 0, false},
-    {"port", "N", KIND_COUNT, SERVE, 0, 65535, "8080",
-     "port of the service; 0: any free one", AT(port), 0, false},
-    {"admin-port", "N", KIND_COUNT, SERVE | HEALTHCHECK, 0, 65535, "8081",
-     "port of probes and metrics; 0: any free one", AT(admin_port), 0, false},
-    {"workers", "N", KIND_COUNT, SERVE | INSPECT, 0, 1024, "0",
-     "computing threads; 0: one a processor", AT(workers), 0, false},
-    {"max-batch", "N", KIND_COUNT, SERVE | INSPECT, 1, 64, "8",
-     "requests stepped together", AT(max_batch), 0, false},
-    {"queue", "N", KIND_COUNT, SERVE, 0, 100000, "64",
-     "requests that may wait; more are refused", AT(queue), 0, false},
-    {"max-steps", "N", KIND_COUNT, SERVE | GENERATE, 1, 1000, "100",
-     "the most steps of a request", AT(max_steps), 0, false},
-    {"max-pixels", "N", KIND_COUNT, SERVE | GENERATE | INSPECT, 0, UINT64_C(1) << 28, "0",
-     "the largest image; 0: the model's own limit", AT(max_pixels), 0, false},
-    {"context-cache", "BYTES", KIND_BYTES, SERVE | INSPECT, 0, 0, "64M",
-     "encoded prompts that are kept", AT(context_cache), 0, false},
-    {"memory-limit", "BYTES", KIND_BYTES, SERVE | GENERATE | INSPECT, 0, 0, "0",
-     "0: the cgroup's or the machine's", AT(memory_limit), 0, false},
-    {"drain-delay", "SECONDS", KIND_COUNT, SERVE, 0, 3600, "5",
-     "service after SIGTERM, while not ready", AT(drain_delay), 0, false},
-    {"drain-timeout", "SECONDS", KIND_COUNT, SERVE, 0, 86400, "30",
-     "then the time to finish what was accepted", AT(drain_timeout), 0, false},
-    {"metrics-on-service", "on|off", KIND_BOOL, SERVE, 0, 0, "on",
-     "probes and metrics on --port too", AT(metrics_on_service), 0, false},
-    {"no-png-text", NULL, KIND_NOT, SERVE | GENERATE, 0, 0, "off",
-     "no parameters text in the PNG", AT(png_text), 0, false},
-    {"prompt", "TEXT", KIND_TEXT, GENERATE, 0, 0, NULL, "what to draw; required",
-     AT(prompt), 0, true},
-    {"negative-prompt", "TEXT", KIND_TEXT, GENERATE, 0, 0, "",
-     "what to stay away from; needs guidance", AT(negative_prompt), 0, false},
-    {"seed", "N", KIND_TEXT, GENERATE, 0, 0, NULL, "0 to 4294967295; drawn when absent",
-     AT(seed), 0, false},
-    {"steps", "N", KIND_COUNT, GENERATE, 1, 1000, NULL, "absent: the model's default",
-     AT(steps), 0, false},
-    {"width", "PIXELS", KIND_COUNT, GENERATE, 1, 1 << 28, NULL,
-     "absent: the model's default", AT(width), 0, false},
-    {"height", "PIXELS", KIND_COUNT, GENERATE, 1, 1 << 28, NULL,
-     "absent: the model's default", AT(height), 0, false},
-    {"guidance", "SCALE", KIND_NUMBER, GENERATE, 1, 20, NULL,
-     "1: off; absent: the model's default", AT(guidance), 0, false},
-    {"solver", "NAME", KIND_TEXT, GENERATE, 0, 0, "euler",
-     "euler, midpoint, heun, ab2 or dpmpp_2m", AT(solver), 0, false},
-    {"output", "FILE", KIND_TEXT, GENERATE, 0, 0, NULL, "the PNG to write; required",
-     AT(output), 'o', true},
-    {"digest", NULL, KIND_BOOL, INSPECT, 0, 0, "off",
-     "read all weights for it, however many", AT(digest), 0, false},
-};
-
-#undef AT
-
-enum { OPTION_COUNT = sizeof(table) / sizeof(table[0]), FLAG_MAX = 31, SOURCE_SIZE = 40 };
-
-static const struct command_row {
-    enum command command;
-    const char *name, *arguments, *summary;
-} commands[] = {
-    {COMMAND_SERVE, "serve", "[OPTION...]", "serve images over HTTP until SIGTERM"},
-    {COMMAND_GENERATE, "generate", "--prompt TEXT -o FILE [OPTION...]",
-     "make one image and write it to a PNG file"},
-    {COMMAND_INSPECT, "inspect", "[DIR] [OPTION...]",
-     "print what a model folder holds and needs"},
-    {COMMAND_HEALTHCHECK, "healthcheck", "[OPTION...]",
-     "exit 0 when the server on this machine is ready, else 1"},
-};
-
-enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 /* The command line as texts; NULL where an option was not given. */
 struct parsing {
@@ -121,14 +16,6 @@ struct parsing {
     FILE *warnings;
     struct err *err;
 };
-
-/* "SLUICE_MAX_BATCH" */
-static void variable_name(const struct option *option, char name[SOURCE_SIZE])
-{
-    (void)snprintf(name, SOURCE_SIZE, "SLUICE_%s", option->flag);
-    for (char *c = name; *c != '\0'; c++)
-        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
-}
 
 static bool to_bytes(const char *text, uint64_t *out)
 {
@@ -241,13 +128,13 @@ nearest_option(const struct command_row *command, const char *name, size_t n)
     char piece[FLAG_MAX + 1];
     (void)snprintf(piece, sizeof(piece), "%.*s", (int)size_min(n, FLAG_MAX), name);
     for (size_t i = 0, least = SLIP + 1; i < OPTION_COUNT; i++) {
-        const char *flag = table[i].flag;
+        const char *flag = option_table[i].flag;
         size_t errors = difference(name, n, flag, strlen(flag));
         if (n >= PIECE && strstr(flag, piece) != NULL)
             errors = size_min(errors, SLIP);
-        if ((table[i].commands & command->command) != 0 && errors < least) {
+        if ((option_table[i].commands & command->command) != 0 && errors < least) {
             least = errors;
-            nearest = &table[i];
+            nearest = &option_table[i];
         }
     }
     return nearest;
@@ -272,9 +159,9 @@ static size_t find_option(const char *argument)
     const char *name = argument + 1 + is_long;
     size_t n = strcspn(name, "=");
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const char *flag = table[i].flag;
+        const char *flag = option_table[i].flag;
         if (is_long ? strlen(flag) == n && strncmp(flag, name, n) == 0
-                    : n == 1 && table[i].letter == name[0])
+                    : n == 1 && option_table[i].letter == name[0])
             return i;
     }
     return OPTION_COUNT;
@@ -303,20 +190,20 @@ read_argument(struct parsing *parsing, int argc, char *const *argv, int *at)
         return ERR_OK;
     }
     size_t i = find_option(argument);
-    if (i == OPTION_COUNT || (table[i].commands & parsing->command->command) == 0)
+    if (i == OPTION_COUNT || (option_table[i].commands & parsing->command->command) == 0)
         return unknown_option(parsing, argument);
 
     const char *equals = strchr(argument, '=');
     if (equals != NULL)
         parsing->given[i] = equals + 1;
-    else if (table[i].value == NULL)
+    else if (option_table[i].value == NULL)
         parsing->given[i] = "on";
     else if (*at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
         parsing->given[i] = argv[++*at];
     else
         return err_set(parsing->err, ERR_INVALID,
                        "%s needs a value; one that begins with -- is written --%s=%s",
-                       argument, table[i].flag, table[i].value);
+                       argument, option_table[i].flag, option_table[i].value);
     return ERR_OK;
 }
 
@@ -339,13 +226,13 @@ static const char *from_environment(const struct parsing *parsing, const char *v
 static enum err_code fill(struct options *out, const struct parsing *parsing)
 {
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        const struct option *option = &table[i];
+        const struct option *option = &option_table[i];
         const char *text = parsing->given[i];
         char source[SOURCE_SIZE];
         (void)snprintf(source, sizeof(source), "--%s", option->flag);
         bool is_taken = (option->commands & parsing->command->command) != 0;
         if (is_taken && text == NULL) {
-            variable_name(option, source);
+            option_variable(option, source);
             text = from_environment(parsing, source);
         }
         if (is_taken && text == NULL && option->required)
@@ -364,8 +251,8 @@ static enum err_code fill(struct options *out, const struct parsing *parsing)
 static const struct command_row *find_command(const char *name)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+        if (strcmp(command_table[i].name, name) == 0)
+            return &command_table[i];
     }
     return NULL;
 }
@@ -409,7 +296,7 @@ static void help_option(const struct option *option, FILE *out)
 {
     enum { COLUMN = 30 };
     char head[64], letter[8] = "", variable[SOURCE_SIZE];
-    variable_name(option, variable);
+    option_variable(option, variable);
     if (option->letter != 0)
         (void)snprintf(letter, sizeof(letter), "-%c, ", option->letter);
     (void)snprintf(head, sizeof(head), "  %s--%s %s", letter, option->flag,
@@ -427,26 +314,30 @@ static void help_command(const struct command_row *command, FILE *out)
     (void)fprintf(out, "usage: sluice %s %s\n\nTo %s.\n\n", command->name,
                   command->arguments, command->summary);
     for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if ((table[i].commands & command->command) != 0)
-            help_option(&table[i], out);
+        if ((option_table[i].commands & command->command) != 0)
+            help_option(&option_table[i], out);
     }
-    (void)fprintf(out, "\nAn option is written --flag VALUE or --flag=VALUE. It wins "
-                       "over its environment\nvariable, which wins over the default; an "
-                       "empty variable counts as absent.\nBYTES may end in K, M or G.\n");
+    (void)fputs(
+        "\nAn option is written --flag VALUE or --flag=VALUE. It wins over its "
+        "environment\n"
+        "variable, which wins over the default; an empty variable counts as absent.\n"
+        "BYTES may end in K, M or G.\n",
+        out);
 }
 
 void options_help(enum command command, FILE *out)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (commands[i].command == command) {
-            help_command(&commands[i], out);
+        if (command_table[i].command == command) {
+            help_command(&command_table[i], out);
             return;
         }
     }
-    (void)fprintf(out, "usage: sluice COMMAND [OPTION...]\n\n"
-                       "Image generation over HTTP by flow matching, on CPUs.\n\n");
+    (void)fprintf(out,
+                  "usage: sluice COMMAND [OPTION...]\n\nImage generation over HTTP.\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        (void)fprintf(out, "  %-14s%s\n", commands[i].name, commands[i].summary);
+        (void)fprintf(out, "  %-14s%s\n", command_table[i].name,
+                      command_table[i].summary);
     (void)fprintf(out, "\n  sluice COMMAND --help    a command's options\n"
                        "  sluice --version\n");
 }

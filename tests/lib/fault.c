@@ -25,6 +25,11 @@ void fault_after(long n)
     atomic_store(&countdown, n < 0 ? LONG_MAX : n);
 }
 
+bool fault_happened(void)
+{
+    return atomic_load(&countdown) < 0;
+}
+
 static bool fails(void)
 {
     return atomic_fetch_sub(&countdown, 1) == 0;

@@ -11,8 +11,13 @@
 #ifndef SLUICE_TESTS_LIB_FAULT_H
 #define SLUICE_TESTS_LIB_FAULT_H
 
+#include <stdbool.h>
+
 /* The n-th allocation from now (from 0) returns NULL, all others succeed; n < 0 switches
  * faults off. */
 void fault_after(long n);
+
+/* Whether that allocation has been asked for. */
+bool fault_happened(void);
 
 #endif

@@ -4,74 +4,76 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Whether a header allows image/png. */
+static const struct {
+    const char *accept;
+    bool png;
+} accepts[] = {
+    {NULL, true},
+    {"", true},
+    {" , ,\t", true},
+    {"*/*", true},
+    {"image/*", true},
+    {"image/png", true},
+    {"IMAGE/PNG", true},
+    {"image/pn", false},
+    {"image/pngx", false},
+    {"imag/png", false},
+    {"image/jpeg", false},
+    {"text/*", false},
+    {"text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8", true},
+    {"text/html,image/jpeg", false},
+    {"image/png;q=0", false},
+    {"image/png; q=0.000", false},
+    {"image/png ; q=0.001", true},
+    {"image/png;Q=1.000", true},
+    {"image/png;q=0, */*", false}, /* the most specific decides */
+    {"*/*, image/png;q=0", false}, /* in any order */
+    {"image/*;q=0, */*;q=1", false},
+    {"image/png;q=0.1, image/*;q=0", true},
+    {"*/*;q=0", false},
+    {"*/*;q=0, image/*", true},
+    {"image/png;q=0, image/png;level=1", true},
+    {"image/png;level=1, image/png;q=0", true},
+    {"image/png;level=\"a,b;q=0\"", true},
+    {"image/png;level=\"a\\\",b\";q=0", false},
+    {"image/jpeg;x=\"image/png\"", false},
+    {"image/jpeg;x=\", image/png\"", false},
+    {"image/png;;q=0.5;", true},
+    {"*/png", false},
+    {"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", true},
+    {"*;q=0", false},
+    /* Malformed parts allow nothing, the others still count. */
+    {"image", false},
+    {"image/", false},
+    {"/png", false},
+    {"image/png;q", false},
+    {"image/png;q=", false},
+    {"image/png;q=x", false},
+    {"image/png;q=2", false},
+    {"image/png;q=1.5", false},
+    {"image/png;q=-1", false},
+    {"image/png;q=0.5.5", false},
+    {"image/png;q=.", false},
+    {"image/png;q=01", false},
+    {"image/png;q= 1", false},
+    {"image/png;a=\"b", false},
+    {"image/png;a=\"b\\", false},
+    {"image /png", false},
+    {"image/png image/png", false},
+    {"image/png;q=2, image/*", true},
+    {"@@@, image/png", true},
+    {"\"a,b\", image/png", true},
+    {"\"a, image/png", false},
+    {"\xff\xfe, image/png", true},
+};
+
 static void test_accept(void)
 {
-    static const struct {
-        const char *accept;
-        bool png;
-    } rows[] = {
-        {NULL, true},
-        {"", true},
-        {" , ,\t", true},
-        {"*/*", true},
-        {"image/*", true},
-        {"image/png", true},
-        {"IMAGE/PNG", true},
-        {"image/pn", false},
-        {"image/pngx", false},
-        {"imag/png", false},
-        {"image/jpeg", false},
-        {"text/*", false},
-        {"text/html, application/xhtml+xml, application/xml;q=0.9, */*;q=0.8", true},
-        {"text/html,image/jpeg", false},
-        {"image/png;q=0", false},
-        {"image/png; q=0.000", false},
-        {"image/png ; q=0.001", true},
-        {"image/png;Q=1.000", true},
-        {"image/png;q=0, */*", false}, /* the most specific decides */
-        {"*/*, image/png;q=0", false}, /* in any order */
-        {"image/*;q=0, */*;q=1", false},
-        {"image/png;q=0.1, image/*;q=0", true},
-        {"*/*;q=0", false},
-        {"*/*;q=0, image/*", true},
-        {"image/png;q=0, image/png;level=1", true},
-        {"image/png;level=1, image/png;q=0", true},
-        {"image/png;level=\"a,b;q=0\"", true},
-        {"image/png;level=\"a\\\",b\";q=0", false},
-        {"image/jpeg;x=\"image/png\"", false},
-        {"image/jpeg;x=\", image/png\"", false},
-        {"image/png;;q=0.5;", true},
-        {"*/png", false},
-        {"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", true},
-        {"*;q=0", false},
-        /* Malformed parts allow nothing, the others still count. */
-        {"image", false},
-        {"image/", false},
-        {"/png", false},
-        {"image/png;q", false},
-        {"image/png;q=", false},
-        {"image/png;q=x", false},
-        {"image/png;q=2", false},
-        {"image/png;q=1.5", false},
-        {"image/png;q=-1", false},
-        {"image/png;q=0.5.5", false},
-        {"image/png;q=.", false},
-        {"image/png;q=01", false},
-        {"image/png;q= 1", false},
-        {"image/png;a=\"b", false},
-        {"image/png;a=\"b\\", false},
-        {"image /png", false},
-        {"image/png image/png", false},
-        {"image/png;q=2, image/*", true},
-        {"@@@, image/png", true},
-        {"\"a,b\", image/png", true},
-        {"\"a, image/png", false},
-        {"\xff\xfe, image/png", true},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (accept_allows(rows[i].accept, "image/png") != rows[i].png)
-            (void)fprintf(stderr, "Accept: %s\n", rows[i].accept);
-        CHECK(accept_allows(rows[i].accept, "image/png") == rows[i].png);
+    for (size_t i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++) {
+        if (accept_allows(accepts[i].accept, "image/png") != accepts[i].png)
+            (void)fprintf(stderr, "Accept: %s\n", accepts[i].accept);
+        CHECK(accept_allows(accepts[i].accept, "image/png") == accepts[i].png);
     }
     CHECK(!accept_allows("*/*", "nonsense"));
 }
