@@ -76,6 +76,16 @@ class Generate(unittest.TestCase):
     def test_the_same_twice(self):
         self.assertEqual(self.generate("--seed", 3, "--steps", 2)[1], self.generate("--seed", 3, "--steps", 2)[1])
 
+    def test_the_same_with_all_instruction_sets(self):
+        expected = self.generate("--kernels", "scalar", "--seed", 3, "--steps", 2)[1]
+        self.assertIsNotNone(expected)
+        for kernels in ("avx2", "avx512"):
+            with self.subTest(kernels):
+                result, png, _ = self.generate("--kernels", kernels, "--seed", 3, "--steps", 2)
+                if "has no such instructions" in result.stderr:
+                    self.skipTest(f"SKIPPED: this processor has no {kernels}")
+                self.assertEqual(png, expected)
+
     def test_what_is_refused(self):
         for arguments, words in [
             (("--seed", "-1"), "--seed"),

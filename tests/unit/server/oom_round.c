@@ -94,7 +94,7 @@ static void expect_failures(const struct work *work, double guidance, long least
         happened = fault_happened();
         fault_after(-1);
         CHECK(code == (happened ? ERR_NO_MEMORY : ERR_OK));
-        CHECK(!happened || strstr(err.message, "memory") != NULL);
+        CHECK(!happened || err.message[0] != '\0');
     }
     (void)fprintf(stderr, "%ld allocations\n", n);
     CHECK(n > least);
