@@ -2,18 +2,18 @@
 #include "model/kernels/product_tiles.h"
 
 static void tile(size_t rows,
-                 size_t inputs,
+                 size_t n_panels,
+                 const struct product *p,
                  const float *in,
-                 size_t in_stride,
                  const float *panels,
                  float *sums)
 {
     for (size_t r = 0; r < rows; r++) {
-        for (size_t l = 0; l < PAIR; l++) {
-            const float *lane = panels + l / PANEL * PANEL * inputs + l % PANEL;
+        for (size_t l = 0; l < n_panels * PANEL; l++) {
+            const float *lane = panels + l / PANEL * PANEL * p->inputs + l % PANEL;
             float sum = 0.0f;
-            for (size_t i = 0; i < inputs; i++)
-                sum = fmaf(in[r * in_stride + i], lane[i * PANEL], sum);
+            for (size_t i = 0; i < p->inputs; i++)
+                sum = fmaf(in[r * p->in_stride + i], lane[i * PANEL], sum);
             sums[r * PAIR + l] = sum;
         }
     }

@@ -2,7 +2,8 @@
  * product_tiles - the loop over tiles that all instruction sets share: each gives the
  * function that fills one tile, and includes this with its own flags.
  *
- * A tile is up to PRODUCT_ROWS rows by a pair of panels. Its sums are written to a buffer
+ * A tile is up to PRODUCT_ROWS rows by a pair of panels, or by one where only one holds
+ * outputs. Its sums are written to a buffer
  * that stays in the first-level cache, and from there to the output with what comes
  * after the sum.
  *
@@ -15,13 +16,16 @@
 #include "model/kernels/exponential.h"
 #include "model/kernels/product.h"
 
+#include <stdbool.h>
+
 enum { PRODUCT_ROWS = 12, PAIR = 2 * PANEL };
 
-/* Fills sums, [rows, PAIR], for 1 to PRODUCT_ROWS rows and the pair of panels. */
+/* Fills sums, [rows, PAIR], for 1 to PRODUCT_ROWS rows of p's input from `in` on, and 1
+ * or 2 panels. */
 typedef void product_tile(size_t rows,
-                          size_t inputs,
+                          size_t n_panels,
+                          const struct product *p,
                           const float *in,
-                          size_t in_stride,
                           const float *panels,
                           float *sums);
 
@@ -79,10 +83,10 @@ static inline void product_over_tiles(const struct product *p, product_tile *til
     size_t pairs = p->outputs / width + (p->outputs % width != 0);
     for (size_t pair = 0; pair < pairs; pair++) {
         const float *panels = p->panels + pair * PAIR * p->inputs;
+        bool is_half = p->end != PRODUCT_GATED && p->outputs - pair * PAIR <= PANEL;
         for (size_t first = 0; first < p->rows; first += PRODUCT_ROWS) {
             size_t rows = size_min(PRODUCT_ROWS, p->rows - first);
-            tile(rows, p->inputs, p->in + first * p->in_stride, p->in_stride, panels,
-                 sums);
+            tile(rows, is_half ? 1 : 2, p, p->in + first * p->in_stride, panels, sums);
             product_finish(p, first, rows, pair, sums);
         }
     }

@@ -28,6 +28,7 @@ static inline uint64_t draw_bits(struct draw *draw)
 /* 0 .. n - 1. */
 static inline size_t draw_below(struct draw *draw, size_t n)
 {
+    CHECK(n > 0);
     return (size_t)(draw_bits(draw) % n);
 }
 

@@ -253,7 +253,7 @@ static void admit(struct simulation *sim)
 static void start_rounds(struct simulation *sim)
 {
     static struct state s;
-    size_t workers[WORKERS], who[PLACES];
+    size_t workers[WORKERS] = {0}, who[PLACES] = {0};
     s = (struct state){.limits = {16, 32, 4096}};
     for (size_t w = 0; w < WORKERS; w++) {
         if (sim->free_at[w] <= sim->now)
