@@ -202,7 +202,6 @@ static void lay_out(const struct autoencoder_kl *m,
 {
     size_t channels = size_max(m->latent_channels, m->channels[m->n_levels - 1]);
     maps->groups = m->groups;
-    maps->kernels = m->kernels;
     autoencoder_maps_lay_out(m->steps, m->n_steps,
                              size_multiply(latent_tokens, PATCH * PATCH), channels, arena,
                              maps);
@@ -215,11 +214,13 @@ static enum err_code decode(const void *self,
                             struct err *err)
 {
     const struct autoencoder_kl *m = self;
-    struct autoencoder_maps maps = {.height = PATCH * latent->height,
+    const struct compute compute = {m->kernels, run};
+    struct autoencoder_maps maps = {.compute = &compute,
+                                    .height = PATCH * latent->height,
                                     .width = PATCH * latent->width};
     size_t mark = arena_mark(run->scratch);
     lay_out(m, latent->height * latent->width, run->scratch, &maps);
-    enum err_code code = arena_check(run->scratch, "a decode", err);
+    enum err_code code = compute_check_scratch(&maps.unit, run->scratch, "a decode", err);
     if (code == ERR_OK) {
         unpack(m, latent, maps.current);
         code = run_steps(m, run, &maps, pixels, err);
@@ -234,7 +235,7 @@ static size_t scratch(const void *self, size_t latent_tokens)
     struct autoencoder_maps maps;
     arena_init_measuring(&arena);
     lay_out(self, latent_tokens, &arena, &maps);
-    return arena.used;
+    return size_add(arena.used, compute_scratch(&maps.unit));
 }
 
 static enum err_code

@@ -1,8 +1,6 @@
 #include "model/autoencoder_steps.h"
 
 #include "base/size.h"
-#include "model/kernels/attention.h"
-#include "model/kernels/convolution.h"
 #include "model/kernels/norm.h"
 
 /* The epsilon of every GroupNorm of the decoder; no config file names it (vae.py,
@@ -16,7 +14,8 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
                               struct arena *arena,
                               struct autoencoder_maps *maps)
 {
-    size_t largest = size_multiply(pixels, channels), widest = channels, scores = 0;
+    size_t largest = size_multiply(pixels, channels), widest = channels;
+    maps->unit = (struct compute_sizes){0};
     for (size_t i = 0; i < n; i++) {
         const struct autoencoder_step *step = &steps[i];
         size_t parts = 1, most = size_max(step->in, step->out);
@@ -24,16 +23,16 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
             pixels = size_multiply(pixels, 4);
         if (step->kind == STEP_ATTENTION) {
             parts = 3; /* q, k and v side by side */
-            scores = size_max(scores, attention_scratch(pixels, most));
+            maps->unit.keys = pixels;
+            maps->unit.head_size = most;
         }
         largest = size_max(largest, size_multiply(pixels, most * parts));
         widest = size_max(widest, most);
     }
-    size_t scratch = size_max(convolution_scratch(widest), linear_panel(widest));
+    maps->unit.inputs = maps->unit.channels = widest;
     maps->current = arena_take_floats(arena, largest);
     maps->next = arena_take_floats(arena, largest);
     maps->spare = arena_take_floats(arena, largest);
-    maps->scratch = arena_take_floats(arena, size_max(scores, scratch));
 }
 
 void autoencoder_maps_turn(struct autoencoder_maps *maps)
@@ -60,7 +59,7 @@ static void convolve(const struct linear *kernel,
         .bias = kernel->bias,
         .out = out,
     };
-    convolution_apply(maps->kernels, &convolution, maps->scratch);
+    compute_convolution(maps->compute, &convolution);
 }
 
 void autoencoder_convolve(const struct linear *kernel,
@@ -84,7 +83,7 @@ static void mix(const struct linear *layer,
         .out = out,
         .out_stride = out_stride,
     };
-    linear_apply(maps->kernels, layer, &rows, maps->scratch);
+    compute_linear(maps->compute, layer, &rows);
 }
 
 void autoencoder_mix(const struct linear *kernel, struct autoencoder_maps *maps)
@@ -112,7 +111,7 @@ static void normalise(const struct group_norm *weights,
         .epsilon = EPSILON,
         .silu = silu,
     };
-    maps->kernels->each->norm_group(&norm);
+    maps->compute->kernels->each->norm_group(&norm);
 }
 
 void autoencoder_normalise(const struct group_norm *norm,
@@ -136,7 +135,7 @@ static void apply_resnet(const struct autoencoder_step *step,
         maps->current = maps->spare;
         maps->spare = old;
     }
-    maps->kernels->each->add(maps->current, maps->next, pixels * step->out);
+    maps->compute->kernels->each->add(maps->current, maps->next, pixels * step->out);
 }
 
 static void apply_attention(const struct autoencoder_step *step,
@@ -163,9 +162,9 @@ static void apply_attention(const struct autoencoder_step *step,
         .out = maps->next,
         .out_stride = n,
     };
-    attention_apply(maps->kernels, &attention, maps->scratch);
+    compute_attention(maps->compute, &attention, NULL, NULL);
     mix(&step->to_out, maps->next, maps->spare, n, maps);
-    maps->kernels->each->add(maps->current, maps->spare, pixels * n);
+    maps->compute->kernels->each->add(maps->current, maps->spare, pixels * n);
 }
 
 static void apply_upsample(const struct autoencoder_step *step,

@@ -12,6 +12,7 @@
 #define SLUICE_MODEL_AUTOENCODER_STEPS_H
 
 #include "base/arena.h"
+#include "model/compute.h"
 #include "model/weights.h"
 
 #include <stdbool.h>
@@ -35,14 +36,14 @@ struct autoencoder_step {
  * and the one it leaves. The maps change places. */
 struct autoencoder_maps {
     float *current, *next, *spare;
-    float *scratch; /* a kernel's own */
     size_t height, width;
-    size_t groups; /* of every GroupNorm */
-    const struct kernels *kernels;
+    struct compute_sizes unit; /* what the largest unit of work needs */
+    size_t groups;             /* of every GroupNorm */
+    const struct compute *compute;
 };
 
-/* Takes maps large enough for all the steps, from height x width pixels with `channels`
- * channels on. */
+/* Takes maps large enough for all the steps, from `pixels` pixels with `channels`
+ * channels on, and fills in maps->unit. */
 void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
                               size_t n,
                               size_t pixels,

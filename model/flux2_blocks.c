@@ -1,22 +1,28 @@
 #include "model/flux2_blocks.h"
 
 #include "base/size.h"
-#include "model/kernels/attention.h"
 
 void flux2_work_lay_out(const struct flux2_sizes *sizes,
                         size_t tokens,
                         struct arena *arena,
                         struct flux2_work *work)
 {
-    size_t wide = size_max(3 * sizes->width, sizes->mlp),
-           joined = sizes->width + sizes->mlp;
+    size_t wide = size_max(3 * sizes->width, sizes->mlp);
     work->normed = arena_take_floats(arena, size_multiply(tokens, sizes->width));
     work->wide = arena_take_floats(arena, size_multiply(tokens, wide));
-    work->joined = arena_take_floats(arena, size_multiply(tokens, joined));
-    work->scores = arena_take_floats(arena, attention_scratch(tokens, sizes->head_size));
+    work->joined =
+        arena_take_floats(arena, size_multiply(tokens, sizes->width + sizes->mlp));
 }
 
-static void modulate(const struct flux2_sizes *sizes,
+/* What a block works on. */
+struct task {
+    const struct compute *compute;
+    const struct flux2_sizes *sizes;
+    const struct flux2_item *item;
+    const struct flux2_work *work;
+};
+
+static void modulate(const struct task *task,
                      size_t rows,
                      const float *in,
                      const float *modulation, /* shift, scale */
@@ -24,74 +30,106 @@ static void modulate(const struct flux2_sizes *sizes,
 {
     struct norm_modulated norm = {
         .rows = rows,
-        .n = sizes->width,
+        .n = task->sizes->width,
         .in = in,
         .shift = modulation,
-        .scale = modulation + sizes->width,
+        .scale = modulation + task->sizes->width,
         .out = out,
-        .epsilon = sizes->epsilon,
+        .epsilon = task->sizes->epsilon,
     };
-    sizes->kernels->each->norm_modulated(&norm);
+    task->compute->kernels->each->norm_modulated(&norm);
 }
 
-/* RMSNorm of each head of `rows` tokens, in place. */
-static void normalise_heads(const struct flux2_sizes *sizes,
-                            size_t rows,
-                            size_t stride,
-                            const float *weight,
-                            float *x)
+/* A layer's result enters the residual stream: x += gate * result. */
+static void add_gated(const struct task *task,
+                      const struct linear *linear,
+                      struct linear_rows rows, /* its input */
+                      const float *gate,
+                      float *x)
 {
-    for (size_t r = 0; r < rows; r++) {
-        struct norm_rms norm = {
-            .rows = sizes->heads,
-            .n = sizes->head_size,
-            .in_stride = sizes->head_size,
-            .out_stride = sizes->head_size,
-            .in = x + r * stride,
-            .weight = weight,
-            .out = x + r * stride,
-            .epsilon = sizes->epsilon,
+    rows.out = x;
+    rows.out_stride = task->sizes->width;
+    rows.add = true;
+    rows.gate = gate;
+    compute_linear(task->compute, linear, &rows);
+}
+
+/* The per-head norms of some of the tokens. */
+struct head_norms {
+    size_t first, rows;
+    const float *q_norm, *k_norm; /* [head_size] */
+};
+
+/* q, k and v of all tokens lie in rows of 3 D floats. */
+struct heads {
+    const struct task *task;
+    size_t n;
+    struct head_norms norms[2];
+};
+
+/* RMSNorm and rotation of one head's q and k: every head is prepared by whoever attends
+ * with it. */
+static void prepare_head(const void *context, size_t head)
+{
+    const struct heads *heads = context;
+    const struct task *task = heads->task;
+    const struct flux2_sizes *sizes = task->sizes;
+    const struct flux2_item *item = task->item;
+    const struct elementwise *each = task->compute->kernels->each;
+    size_t d = sizes->width, stride = 3 * d;
+    for (size_t part = 0; part < 2; part++) { /* q, then k */
+        float *x = task->work->wide + part * d + head * sizes->head_size;
+        for (size_t i = 0; i < heads->n; i++) {
+            const struct head_norms *norms = &heads->norms[i];
+            struct norm_rms norm = {
+                .rows = norms->rows,
+                .n = sizes->head_size,
+                .in_stride = stride,
+                .out_stride = stride,
+                .in = x + norms->first * stride,
+                .weight = part == 0 ? norms->q_norm : norms->k_norm,
+                .out = x + norms->first * stride,
+                .epsilon = sizes->epsilon,
+            };
+            each->norm_rms(&norm);
+        }
+        struct rotary rotary = {
+            .pairs = ROTARY_NEIGHBOURS,
+            .tokens = item->text_tokens + item->image_tokens,
+            .heads = 1,
+            .head_size = sizes->head_size,
+            .stride = stride,
+            .cosine = item->cosine,
+            .sine = item->sine,
+            .x = x,
         };
-        sizes->kernels->each->norm_rms(&norm);
+        each->rotary(&rotary);
     }
 }
 
-/* Rotates q and k, which lie with v in rows of 3 D floats, and attends over all tokens:
- * padding of the text is seen too. */
-static void attend(const struct flux2_sizes *sizes,
-                   const struct flux2_item *item,
-                   const struct flux2_work *work,
-                   size_t out_stride)
+/* Over all tokens: padding of the text is seen too. */
+static void attend(const struct heads *heads, size_t out_stride)
 {
-    size_t tokens = item->text_tokens + item->image_tokens, stride = 3 * sizes->width;
-    float *q = work->wide, *k = q + sizes->width, *v = k + sizes->width;
-    struct rotary rotary = {
-        .pairs = ROTARY_NEIGHBOURS,
-        .tokens = tokens,
-        .heads = 2 * sizes->heads, /* those of q, and of k right behind them */
-        .head_size = sizes->head_size,
-        .stride = stride,
-        .cosine = item->cosine,
-        .sine = item->sine,
-        .x = q,
-    };
-    sizes->kernels->each->rotary(&rotary);
+    const struct task *task = heads->task;
+    const struct flux2_sizes *sizes = task->sizes;
+    size_t tokens = task->item->text_tokens + task->item->image_tokens;
+    size_t d = sizes->width, stride = 3 * d;
     struct attention attention = {
         .queries = tokens,
         .keys = tokens,
         .heads = sizes->heads,
         .key_heads = sizes->heads,
         .head_size = sizes->head_size,
-        .q = q,
-        .k = k,
-        .v = v,
+        .q = task->work->wide,
+        .k = task->work->wide + d,
+        .v = task->work->wide + 2 * d,
         .q_stride = stride,
         .k_stride = stride,
         .v_stride = stride,
-        .out = work->joined,
+        .out = task->work->joined,
         .out_stride = out_stride,
     };
-    attention_apply(sizes->kernels, &attention, work->scores);
+    compute_attention(task->compute, &attention, prepare_head, heads);
 }
 
 /* A stream's share of a double block's tokens. */
@@ -102,15 +140,13 @@ struct share {
 };
 
 /* q, k and v of one stream into the rows that are its tokens' in the joint sequence. */
-static void project(const struct flux2_sizes *sizes,
-                    const struct share *share,
-                    const struct flux2_item *item,
-                    const struct flux2_work *work)
+static void project(const struct task *task, const struct share *share)
 {
-    size_t d = sizes->width, stride = 3 * d;
-    float *normed = work->normed + share->first * d;
-    float *q = work->wide + share->first * stride;
-    modulate(sizes, share->rows, item->x + share->first * d, share->modulation, normed);
+    size_t d = task->sizes->width, stride = 3 * d;
+    float *normed = task->work->normed + share->first * d;
+    float *q = task->work->wide + share->first * stride;
+    modulate(task, share->rows, task->item->x + share->first * d, share->modulation,
+             normed);
 
     const struct linear *layers[] = {&share->stream->q, &share->stream->k,
                                      &share->stream->v};
@@ -120,87 +156,80 @@ static void project(const struct flux2_sizes *sizes,
                                    .in_stride = d,
                                    .out = q + i * d,
                                    .out_stride = stride};
-        linear_apply(sizes->kernels, layers[i], &rows, work->panel);
+        compute_linear(task->compute, layers[i], &rows);
     }
-    normalise_heads(sizes, share->rows, stride, share->stream->q_norm, q);
-    normalise_heads(sizes, share->rows, stride, share->stream->k_norm, q + d);
-}
-
-/* A layer's result enters the residual stream: x += gate * result. */
-static void add_gated(const struct flux2_sizes *sizes,
-                      const struct linear *linear,
-                      struct linear_rows rows, /* its input */
-                      const float *gate,
-                      float *x,
-                      const struct flux2_work *work)
-{
-    rows.out = x;
-    rows.out_stride = sizes->width;
-    rows.add = true;
-    rows.gate = gate;
-    linear_apply(sizes->kernels, linear, &rows, work->panel);
 }
 
 /* What follows the joint attention: output layer, then feed-forward, both gated. */
-static void finish(const struct flux2_sizes *sizes,
-                   const struct share *share,
-                   const struct flux2_item *item,
-                   const struct flux2_work *work)
+static void finish(const struct task *task, const struct share *share)
 {
-    size_t d = sizes->width, mlp = sizes->mlp, n = share->rows;
+    size_t d = task->sizes->width, mlp = task->sizes->mlp, n = share->rows;
+    const struct flux2_work *work = task->work;
     const float *modulation = share->modulation;
-    float *x = item->x + share->first * d, *normed = work->normed;
+    float *x = task->item->x + share->first * d;
 
     struct linear_rows attended = {
         .rows = n, .in = work->joined + share->first * d, .in_stride = d};
-    add_gated(sizes, &share->stream->out, attended, modulation + 2 * d, x, work);
+    add_gated(task, &share->stream->out, attended, modulation + 2 * d, x);
 
-    modulate(sizes, n, x, modulation + 3 * d, normed);
-    struct linear_rows in = {
-        .rows = n, .in = normed, .in_stride = d, .out = work->wide, .out_stride = mlp};
-    linear_apply(sizes->kernels, &share->stream->ff_in, &in, work->panel);
+    modulate(task, n, x, modulation + 3 * d, work->normed);
+    struct linear_rows in = {.rows = n,
+                             .in = work->normed,
+                             .in_stride = d,
+                             .out = work->wide,
+                             .out_stride = mlp};
+    compute_linear(task->compute, &share->stream->ff_in, &in);
     struct linear_rows hidden = {.rows = n, .in = work->wide, .in_stride = mlp};
-    add_gated(sizes, &share->stream->ff_out, hidden, modulation + 5 * d, x, work);
+    add_gated(task, &share->stream->ff_out, hidden, modulation + 5 * d, x);
 }
 
-void flux2_double_block_apply(const struct flux2_sizes *sizes,
+void flux2_double_block_apply(const struct compute *compute,
+                              const struct flux2_sizes *sizes,
                               const struct flux2_double_block *block,
                               const struct flux2_item *item,
                               const struct flux2_work *work)
 {
+    const struct task task = {compute, sizes, item, work};
     const struct share shares[] = {
         {&block->text, item->text_modulation, 0, item->text_tokens},
         {&block->image, item->image_modulation, item->text_tokens, item->image_tokens},
     };
+    struct heads heads = {.task = &task, .n = 2};
+    for (size_t i = 0; i < 2; i++) {
+        const struct flux2_stream *stream = shares[i].stream;
+        project(&task, &shares[i]);
+        heads.norms[i] = (struct head_norms){shares[i].first, shares[i].rows,
+                                             stream->q_norm, stream->k_norm};
+    }
+    attend(&heads, sizes->width);
     for (size_t i = 0; i < 2; i++)
-        project(sizes, &shares[i], item, work);
-    attend(sizes, item, work, sizes->width);
-    for (size_t i = 0; i < 2; i++)
-        finish(sizes, &shares[i], item, work);
+        finish(&task, &shares[i]);
 }
 
-void flux2_single_block_apply(const struct flux2_sizes *sizes,
+void flux2_single_block_apply(const struct compute *compute,
+                              const struct flux2_sizes *sizes,
                               const struct flux2_single_block *block,
                               const struct flux2_item *item,
                               const struct flux2_work *work)
 {
+    const struct task task = {compute, sizes, item, work};
     size_t d = sizes->width, n = item->text_tokens + item->image_tokens;
     size_t joined = d + sizes->mlp;
 
-    modulate(sizes, n, item->x, item->single_modulation, work->normed);
+    modulate(&task, n, item->x, item->single_modulation, work->normed);
     struct linear_rows in = {.rows = n,
                              .in = work->normed,
                              .in_stride = d,
                              .out = work->wide,
                              .out_stride = 3 * d};
-    linear_apply(sizes->kernels, &block->qkv, &in, work->panel);
+    compute_linear(compute, &block->qkv, &in);
     in.out = work->joined + d;
     in.out_stride = joined;
-    linear_apply(sizes->kernels, &block->mlp, &in, work->panel);
+    compute_linear(compute, &block->mlp, &in);
 
-    normalise_heads(sizes, n, 3 * d, block->q_norm, work->wide);
-    normalise_heads(sizes, n, 3 * d, block->k_norm, work->wide + d);
-    attend(sizes, item, work, joined);
+    const struct heads heads = {
+        .task = &task, .n = 1, .norms = {{0, n, block->q_norm, block->k_norm}}};
+    attend(&heads, joined);
     struct linear_rows out = {.rows = n, .in = work->joined, .in_stride = joined};
-    add_gated(sizes, &block->out, out, item->single_modulation + 2 * d, item->x, work);
+    add_gated(&task, &block->out, out, item->single_modulation + 2 * d, item->x);
 }

@@ -12,7 +12,7 @@
 #define SLUICE_MODEL_FLUX2_BLOCKS_H
 
 #include "base/arena.h"
-#include "model/linear.h"
+#include "model/compute.h"
 
 #include <stddef.h>
 
@@ -22,7 +22,6 @@ struct flux2_sizes {
     size_t width; /* D = heads * head_size */
     size_t mlp;   /* hidden size of the feed-forward layers */
     float epsilon;
-    const struct kernels *kernels;
 };
 
 /* One stream of a double block. */
@@ -57,22 +56,22 @@ struct flux2_work {
     float *normed; /* [tokens, D] */
     float *wide;   /* [tokens, the larger of 3 D and mlp] */
     float *joined; /* [tokens, D + mlp] */
-    float *scores; /* attention_scratch */
-    float *panel;  /* linear_panel of the widest layer; laid out by the owner */
 };
 
-/* Takes the buffers, but for the panel, from the arena. */
+/* Takes the buffers from the arena. */
 void flux2_work_lay_out(const struct flux2_sizes *sizes,
                         size_t tokens,
                         struct arena *arena,
                         struct flux2_work *work);
 
-void flux2_double_block_apply(const struct flux2_sizes *sizes,
+void flux2_double_block_apply(const struct compute *compute,
+                              const struct flux2_sizes *sizes,
                               const struct flux2_double_block *block,
                               const struct flux2_item *item,
                               const struct flux2_work *work);
 
-void flux2_single_block_apply(const struct flux2_sizes *sizes,
+void flux2_single_block_apply(const struct compute *compute,
+                              const struct flux2_sizes *sizes,
                               const struct flux2_single_block *block,
                               const struct flux2_item *item,
                               const struct flux2_work *work);

@@ -8,7 +8,8 @@
 enum {
     /* From this many elements on a narrow tensor stays narrow: 16 MiB as float32. */
     LARGE = 4 * 1024 * 1024,
-    PAIR = 2 * PANEL /* rows of a narrow weight that are widened and packed at a time */
+    PAIR = 2 * PANEL, /* rows of a narrow weight that are widened and packed at a time */
+    UNIT_PAIRS = 2    /* pairs of panels of a unit */
 };
 
 size_t linear_element_size(enum dtype dtype)
@@ -72,18 +73,38 @@ widen_rows(const struct linear *linear, size_t first, size_t count, float *out)
                  out);
 }
 
-/* One pair of panels of a narrow weight, in front of its product. */
+/* Outputs that a pair of panels stores. */
+static size_t pair_width(const struct linear *linear)
+{
+    return linear->gated ? PANEL : PAIR;
+}
+
+/* The part of a product that stores `count` outputs from `first` on; panels apart. */
+static struct product part_of(struct product product, size_t first, size_t count)
+{
+    product.outputs = count;
+    product.out += first;
+    if (product.gate != NULL)
+        product.gate += first;
+    if (product.bias != NULL)
+        product.bias += first;
+    return product;
+}
+
+/* Some pairs of panels of a narrow weight, each widened and packed in front of its
+ * product. */
 static void apply_narrow(const struct kernels *kernels,
                          const struct linear *linear,
-                         struct product product,
+                         const struct product *whole,
+                         size_t first,
                          float *panel)
 {
-    size_t inputs = linear->inputs, width = linear->gated ? PANEL : PAIR;
-    float *rows = panel, *packed = panel + PAIR * inputs, *out = product.out;
-    const float *gate = product.gate, *bias = product.bias;
-    product.panels = packed;
-    for (size_t first = 0; first < linear->outputs; first += width) {
-        size_t count = size_min(width, linear->outputs - first);
+    size_t inputs = linear->inputs, width = pair_width(linear);
+    size_t end = size_min(first + UNIT_PAIRS * width, linear->outputs);
+    float *rows = panel, *packed = panel + PAIR * inputs;
+    for (; first < end; first += width) {
+        size_t count = size_min(width, end - first);
+        struct product product = part_of(*whole, first, count);
         widen_rows(linear, first, count, rows);
         if (linear->gated) {
             widen_rows(linear, linear->outputs + first, count, rows + PANEL * inputs);
@@ -91,26 +112,30 @@ static void apply_narrow(const struct kernels *kernels,
         } else {
             product_pack(rows, inputs, count, inputs, packed);
         }
-        product.outputs = count;
-        product.out = out + first;
-        product.gate = gate != NULL ? gate + first : NULL;
-        product.bias = bias != NULL ? bias + first : NULL;
+        product.panels = packed;
         kernels->product(&product);
     }
 }
 
-void linear_apply(const struct kernels *kernels,
-                  const struct linear *linear,
-                  const struct linear_rows *rows,
-                  float *panel)
+size_t linear_units(const struct linear *linear)
 {
+    size_t width = UNIT_PAIRS * pair_width(linear);
+    return linear->outputs / width + (linear->outputs % width != 0);
+}
+
+void linear_apply_unit(const struct kernels *kernels,
+                       const struct linear *linear,
+                       const struct linear_rows *rows,
+                       size_t unit,
+                       float *panel)
+{
+    size_t width = UNIT_PAIRS * pair_width(linear), first = unit * width;
     struct product product = {
         .rows = rows->rows,
         .inputs = linear->inputs,
         .outputs = linear->outputs,
         .in = rows->in,
         .in_stride = rows->in_stride,
-        .panels = linear->data,
         .out = rows->out,
         .out_stride = rows->out_stride,
         .end = PRODUCT_STORE,
@@ -121,8 +146,21 @@ void linear_apply(const struct kernels *kernels,
         product.end = PRODUCT_GATED;
     else if (rows->add)
         product.end = PRODUCT_ADD;
-    if (linear->dtype == DTYPE_F32)
-        kernels->product(&product);
-    else
-        apply_narrow(kernels, linear, product, panel);
+    if (linear->dtype != DTYPE_F32) {
+        apply_narrow(kernels, linear, &product, first, panel);
+        return;
+    }
+    const float *panels = linear->data;
+    product = part_of(product, first, size_min(width, linear->outputs - first));
+    product.panels = panels + unit * UNIT_PAIRS * PAIR * linear->inputs;
+    kernels->product(&product);
+}
+
+void linear_apply(const struct kernels *kernels,
+                  const struct linear *linear,
+                  const struct linear_rows *rows,
+                  float *panel)
+{
+    for (size_t unit = 0; unit < linear_units(linear); unit++)
+        linear_apply_unit(kernels, linear, rows, unit, panel);
 }

@@ -47,7 +47,16 @@ struct linear_rows {
     const float *gate; /* [outputs] when adding; NULL: 1 */
 };
 
-/* panel has room for linear_panel() floats of this layer. */
+/* The work in independent units, each some of the outputs. panel has room for
+ * linear_panel() floats, and may be NULL when the layer is F32. */
+size_t linear_units(const struct linear *linear);
+void linear_apply_unit(const struct kernels *kernels,
+                       const struct linear *linear,
+                       const struct linear_rows *rows,
+                       size_t unit,
+                       float *panel);
+
+/* All of them, one after the other. */
 void linear_apply(const struct kernels *kernels,
                   const struct linear *linear,
                   const struct linear_rows *rows,

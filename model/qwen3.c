@@ -1,8 +1,8 @@
 #include "model/qwen3.h"
 
 #include "base/size.h"
+#include "model/compute.h"
 #include "model/config.h"
-#include "model/kernels/attention.h"
 #include "model/weights.h"
 
 #include <stdlib.h>
@@ -34,7 +34,7 @@ struct buffers {
     float *k, *v;           /* [n, key_heads, head_size] */
     float *gate, *up;       /* [n, mlp] */
     float *cosine, *sine;   /* [n, head_size / 2] */
-    float *scores, *panel;
+    const struct compute *compute;
 };
 
 static void
@@ -52,9 +52,6 @@ lay_out(const struct qwen3 *m, struct arena *arena, size_t n, struct buffers *b)
     b->up = arena_take_floats(arena, size_multiply(n, m->mlp));
     b->cosine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
     b->sine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
-    b->scores = arena_take_floats(arena, attention_scratch(n, m->head_size));
-    b->panel = arena_take_floats(
-        arena, linear_panel(size_max(m->mlp, size_max(m->width, queries))));
 }
 
 static void read_config(struct qwen3 *m, struct config *config)
@@ -146,11 +143,8 @@ static void destroy(void *self)
     free(m);
 }
 
-static void apply(const struct qwen3 *m,
-                  const struct linear *linear,
-                  const float *in,
-                  float *out,
-                  const struct buffers *b)
+static void
+apply(const struct linear *linear, const float *in, float *out, const struct buffers *b)
 {
     struct linear_rows rows = {
         .rows = b->n,
@@ -159,7 +153,7 @@ static void apply(const struct qwen3 *m,
         .out = out,
         .out_stride = linear->outputs,
     };
-    linear_apply(m->kernels, linear, &rows, b->panel);
+    compute_linear(b->compute, linear, &rows);
 }
 
 /* The layer's result is added to the residual stream. */
@@ -176,7 +170,7 @@ static void add_to_hidden(const struct qwen3 *m,
         .out_stride = m->width,
         .add = true,
     };
-    linear_apply(m->kernels, linear, &rows, b->panel);
+    compute_linear(b->compute, linear, &rows);
 }
 
 /* RMSNorm of every head on its own, then rotation. */
@@ -227,9 +221,9 @@ static void normalise(const struct qwen3 *m, const float *weight, const struct b
 
 static void attend(const struct qwen3 *m, const struct layer *l, const struct buffers *b)
 {
-    apply(m, &l->q, b->normed, b->q, b);
-    apply(m, &l->k, b->normed, b->k, b);
-    apply(m, &l->v, b->normed, b->v, b);
+    apply(&l->q, b->normed, b->q, b);
+    apply(&l->k, b->normed, b->k, b);
+    apply(&l->v, b->normed, b->v, b);
     prepare_heads(m, m->heads, l->q_norm, b, b->q);
     prepare_heads(m, m->key_heads, l->k_norm, b, b->k);
     struct attention attention = {
@@ -249,7 +243,7 @@ static void attend(const struct qwen3 *m, const struct layer *l, const struct bu
         .causal = true,
         .valid_keys = b->used,
     };
-    attention_apply(m->kernels, &attention, b->scores);
+    compute_attention(b->compute, &attention, NULL, NULL);
     add_to_hidden(m, &l->o, b->attended, b);
 }
 
@@ -260,8 +254,8 @@ apply_layer(const struct qwen3 *m, const struct layer *l, const struct buffers *
     attend(m, l, b);
 
     normalise(m, l->post_attention_norm, b);
-    apply(m, &l->gate, b->normed, b->gate, b);
-    apply(m, &l->up, b->normed, b->up, b);
+    apply(&l->gate, b->normed, b->gate, b);
+    apply(&l->up, b->normed, b->up, b);
     m->kernels->each->gated(b->gate, b->up, b->n * m->mlp);
     add_to_hidden(m, &l->down, b->gate, b);
 }
@@ -300,6 +294,12 @@ static enum err_code run_layers(const struct qwen3 *m,
     return ERR_OK;
 }
 
+static struct compute_sizes unit_sizes(const struct qwen3 *m, size_t n)
+{
+    size_t inputs = size_max(m->mlp, size_max(m->width, m->heads * m->head_size));
+    return (struct compute_sizes){.inputs = inputs, .keys = n, .head_size = m->head_size};
+}
+
 static enum err_code encode(const void *self,
                             const struct run *run,
                             const struct text_tokens *tokens,
@@ -307,10 +307,12 @@ static enum err_code encode(const void *self,
                             struct err *err)
 {
     const struct qwen3 *m = self;
-    struct buffers b = {.used = tokens->used};
+    const struct compute compute = {m->kernels, run};
+    struct buffers b = {.used = tokens->used, .compute = &compute};
     size_t mark = arena_mark(run->scratch);
     lay_out(m, run->scratch, tokens->n, &b);
-    enum err_code code = arena_check(run->scratch, "a prompt", err);
+    struct compute_sizes unit = unit_sizes(m, tokens->n);
+    enum err_code code = compute_check_scratch(&unit, run->scratch, "a prompt", err);
     for (size_t t = 0; code == ERR_OK && t < tokens->n; t++) {
         if (tokens->ids[t] >= m->vocabulary)
             code = err_set(err, ERR_INVALID, "token id %u, the vocabulary has %zu",
@@ -326,11 +328,13 @@ static enum err_code encode(const void *self,
 
 static size_t scratch(const void *self, size_t n)
 {
+    const struct qwen3 *m = self;
+    struct compute_sizes unit = unit_sizes(m, n);
     struct arena arena;
     struct buffers b;
     arena_init_measuring(&arena);
-    lay_out(self, &arena, n, &b);
-    return arena.used;
+    lay_out(m, &arena, n, &b);
+    return size_add(arena.used, compute_scratch(&unit));
 }
 
 static enum err_code open_parts(struct qwen3 *m, const char *folder, struct err *err)

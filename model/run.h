@@ -9,12 +9,14 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "model/team.h"
 
 #include <stdatomic.h>
 
 struct run {
     struct arena *scratch;
     const atomic_bool *stop; /* may be NULL; read between blocks: a true ends the call */
+    struct team *team;       /* whoever helps; NULL: nobody */
 };
 
 /* ERR_CANCELED once the caller wants the call to end, else ERR_OK. */

@@ -1,6 +1,7 @@
 #include "server/engine.h"
 
 #include "base/clock.h"
+#include "server/engine_seats.h"
 #include "server/inbox.h"
 
 #include <uv.h>
@@ -9,15 +10,6 @@
 #include <stdlib.h>
 
 enum { HEARTBEAT_MILLISECONDS = 1000, ALIVE_SECONDS = 10 };
-
-/* A worker's seat: its memory, and the round it does. */
-struct seat {
-    struct engine *engine;
-    struct arena scratch;
-    struct round round;
-    uv_work_t work;
-    bool busy;
-};
 
 struct engine {
     struct engine_setting setting;
@@ -36,7 +28,7 @@ struct engine {
     size_t n_queued, n_running;
     bool is_canceling;
     struct context_cache contexts;
-    struct seat *seats;
+    struct seats seats;
     struct job **ready_jobs; /* capacity each */
     struct batcher_ready *ready;
     int *rounds;
@@ -46,8 +38,6 @@ size_t engine_pool_size(size_t workers)
 {
     return workers + 1;
 }
-
-static void schedule(struct engine *engine);
 
 static void publish(struct engine *engine)
 {
@@ -138,13 +128,7 @@ after_failure(struct engine *engine, struct job *job, const struct round *round)
     finish_running(engine, job, JOB_FAILED);
 }
 
-static void work_begins(uv_work_t *work)
-{
-    struct seat *seat = work->data;
-    round_execute(&seat->round, &seat->engine->setting.round, &seat->scratch);
-}
-
-static void work_ended(uv_work_t *work, int status)
+static void take_results(struct engine *engine, const struct round *round)
 {
     static void (*const after[BATCHER_WORK_COUNT])(struct engine *, struct job *,
                                                    uint64_t) = {
@@ -152,12 +136,7 @@ static void work_ended(uv_work_t *work, int status)
         [BATCHER_ENCODE] = after_encode,
         [BATCHER_STEP] = after_step,
     };
-    struct seat *seat = work->data;
-    struct engine *engine = seat->engine;
-    struct round *round = &seat->round;
     uint64_t now = clock_now();
-    (void)status; /* rounds are never taken back from the pool */
-    seat->busy = false;
     metrics_observe_round(engine->setting.metrics, round->work, round->took);
     for (size_t i = 0; i < round->n; i++) {
         struct job *job = round->jobs[i];
@@ -172,7 +151,6 @@ static void work_ended(uv_work_t *work, int status)
                              trajectory_evaluations_done(job->trajectory) - before);
         after[round->work](engine, job, now);
     }
-    schedule(engine);
 }
 
 /* Some began their first step beside others that were on their way: counts the former. */
@@ -188,15 +166,11 @@ static void observe_batch(struct engine *engine, const struct round *round)
 
 static void launch(struct engine *engine, struct seat *seat)
 {
-    seat->busy = true;
-    seat->work.data = seat;
-    atomic_store(&seat->round.stop, engine->is_canceling);
-    seat->round.err = (struct err){0};
     for (size_t i = 0; i < seat->round.n; i++)
         seat->round.jobs[i]->in_round = true;
     if (seat->round.work == BATCHER_STEP)
         observe_batch(engine, &seat->round);
-    (void)uv_queue_work(&engine->loop, &seat->work, work_begins, work_ended);
+    seats_lead(seat, engine->is_canceling);
 }
 
 /* What the job waits for, of the running ones that are in no round. */
@@ -228,17 +202,16 @@ static size_t collect_ready(struct engine *engine)
     return n;
 }
 
-static void start_rounds(struct engine *engine)
+/* Plans what is ready onto the free seats; returns how many jobs are left waiting. */
+static size_t start_rounds(struct engine *engine)
 {
-    size_t n = collect_ready(engine), n_free = 0, round = 0;
-    for (size_t i = 0; i < engine->setting.workers; i++)
-        n_free += !engine->seats[i].busy;
-    size_t n_rounds =
-        batcher_plan(engine->ready, n, n_free, &engine->setting.limits, engine->rounds);
-    for (size_t s = 0; round < n_rounds; s++) {
-        struct seat *seat = &engine->seats[s];
-        if (seat->busy)
-            continue;
+    size_t n = collect_ready(engine), waiting = n;
+    size_t n_rounds = batcher_plan(engine->ready, n, seats_count_free(&engine->seats),
+                                   &engine->setting.limits, engine->rounds);
+    for (size_t round = 0; round < n_rounds; round++) {
+        struct seat *seat = seats_find_free(&engine->seats);
+        if (seat == NULL)
+            break;
         seat->round.n = 0;
         for (size_t i = 0; i < n; i++) {
             if (engine->rounds[i] != (int)round)
@@ -246,9 +219,10 @@ static void start_rounds(struct engine *engine)
             seat->round.work = engine->ready[i].work;
             seat->round.jobs[seat->round.n++] = engine->ready_jobs[i];
         }
+        waiting -= seat->round.n;
         launch(engine, seat);
-        round++;
     }
+    return waiting;
 }
 
 /* The job gets a place, and what the cache has of its prompts. */
@@ -301,8 +275,19 @@ static void schedule(struct engine *engine)
     if (engine->is_canceling)
         cancel_waiting(engine);
     admit(engine);
-    start_rounds(engine);
+    if (start_rounds(engine) > 0)
+        seats_call_helpers_away(&engine->seats);
+    else
+        seats_send_helpers(&engine->seats);
     publish(engine);
+}
+
+static void seat_ended(void *context, struct round *round)
+{
+    struct engine *engine = context;
+    if (round != NULL)
+        take_results(engine, round);
+    schedule(engine);
 }
 
 /* Sends coalesce: everything that was submitted is taken, every time. */
@@ -312,8 +297,8 @@ static void woken(uv_async_t *async)
     enum inbox_mode mode;
     engine->n_queued += inbox_take(&engine->inbox, &engine->queued, &mode);
     engine->is_canceling = mode != INBOX_OPEN;
-    for (size_t i = 0; engine->is_canceling && i < engine->setting.workers; i++)
-        atomic_store(&engine->seats[i].round.stop, true);
+    if (engine->is_canceling)
+        seats_stop_rounds(&engine->seats);
     schedule(engine);
     if (mode == INBOX_QUITTING) {
         uv_close((uv_handle_t *)&engine->wake, NULL);
@@ -337,20 +322,16 @@ static void *run_loop(void *argument)
 static enum err_code allocate(struct engine *engine, struct err *err)
 {
     const struct engine_setting *setting = &engine->setting;
-    engine->seats = calloc(setting->workers, sizeof(*engine->seats));
     engine->ready_jobs = calloc(engine->capacity, sizeof(struct job *));
     engine->ready = calloc(engine->capacity, sizeof(*engine->ready));
     engine->rounds = calloc(engine->capacity, sizeof(*engine->rounds));
-    if (engine->seats == NULL || engine->ready_jobs == NULL || engine->ready == NULL ||
-        engine->rounds == NULL)
+    if (engine->ready_jobs == NULL || engine->ready == NULL || engine->rounds == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for %zu workers", setting->workers);
-    for (size_t i = 0; i < setting->workers; i++) {
-        engine->seats[i].engine = engine;
-        enum err_code code = arena_init(&engine->seats[i].scratch, setting->scratch, err);
-        if (code != ERR_OK)
-            return code;
-    }
-    return ERR_OK;
+    engine->seats.loop = &engine->loop;
+    engine->seats.setting = &setting->round;
+    engine->seats.ended = seat_ended;
+    engine->seats.context = engine;
+    return seats_init(&engine->seats, setting->workers, setting->scratch, err);
 }
 
 static enum err_code start(struct engine *engine, struct err *err)
@@ -427,11 +408,9 @@ void engine_destroy(struct engine *engine)
     }
     if (engine->loop_is_open)
         (void)uv_loop_close(&engine->loop);
-    for (size_t i = 0; engine->seats != NULL && i < engine->setting.workers; i++)
-        arena_finish(&engine->seats[i].scratch);
+    seats_finish(&engine->seats);
     context_cache_finish(&engine->contexts);
     inbox_finish(&engine->inbox);
-    free(engine->seats);
     free(engine->ready_jobs);
     free(engine->ready);
     free(engine->rounds);

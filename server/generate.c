@@ -97,6 +97,7 @@ static enum err_code do_all_rounds(struct job *job,
                                    struct err *err)
 {
     struct round round = {.n = 1, .jobs = {job}};
+    team_init(&round.team);
     enum err_code code = do_round(&round, BATCHER_ENCODE, setting, scratch, err);
     if (code == ERR_OK && job->contexts[0]->tokens_total > job->contexts[0]->tokens)
         (void)fprintf(stderr, "the prompt has %zu tokens and is cut to %zu\n",

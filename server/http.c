@@ -18,7 +18,9 @@ enum {
     ADMIN_CONNECTIONS = 64,
     IDLE_SECONDS = 15,
     CONNECTION_MEMORY = 32 * 1024, /* request line and headers; beyond: 414 or 431 */
-    STACK_BYTES = 512 * 1024
+    /* The parser of JSON goes as deep as a body nests, 2048 levels at most; a sanitizer
+     * takes another megabyte. */
+    STACK_BYTES = 2 * 1024 * 1024
 };
 
 struct listener {

@@ -148,7 +148,8 @@ void round_execute(struct round *round,
         [BATCHER_STEP] = step,
     };
     uint64_t start = clock_now();
-    struct run run = {.scratch = scratch, .stop = &round->stop};
+    struct run run = {.scratch = scratch, .stop = &round->stop, .team = &round->team};
     round->code = works[round->work](round, setting, &run, &round->err);
+    team_close(&round->team);
     round->took = clock_now() - start;
 }

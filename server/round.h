@@ -29,6 +29,7 @@ struct round {
     size_t n;
     struct job *jobs[ROUND_MAX_JOBS];
     atomic_bool stop; /* ends the work at the next block */
+    struct team team; /* opened before it is executed, closed when its work is done */
 
     enum err_code code; /* ERR_OK, or why all of its jobs fail */
     struct err err;

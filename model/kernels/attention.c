@@ -74,20 +74,26 @@ static void apply_block(const struct kernels *kernels,
     kernels->product(&product);
 }
 
+void attention_apply_head(const struct kernels *kernels,
+                          const struct attention *a,
+                          size_t key_head,
+                          float *scratch)
+{
+    struct head head = lay_out(a, scratch);
+    size_t share = a->heads / a->key_heads; /* query heads a key head */
+    size_t at = key_head * a->head_size;
+    product_pack(a->k + at, a->k_stride, a->keys, a->head_size, head.keys);
+    product_pack_columns(a->v + at, a->v_stride, a->head_size, a->keys, head.values);
+    for (size_t h = key_head * share; h < (key_head + 1) * share; h++) {
+        for (size_t first = 0; first < a->queries; first += QUERY_BLOCK)
+            apply_block(kernels, a, &head, h * a->head_size, first);
+    }
+}
+
 void attention_apply(const struct kernels *kernels,
                      const struct attention *a,
                      float *scratch)
 {
-    struct head head = lay_out(a, scratch);
-    size_t share = a->heads / a->key_heads; /* query heads a key head */
-    for (size_t h = 0; h < a->heads; h++) {
-        if (h % share == 0) {
-            size_t at = h / share * a->head_size;
-            product_pack(a->k + at, a->k_stride, a->keys, a->head_size, head.keys);
-            product_pack_columns(a->v + at, a->v_stride, a->head_size, a->keys,
-                                 head.values);
-        }
-        for (size_t first = 0; first < a->queries; first += QUERY_BLOCK)
-            apply_block(kernels, a, &head, h * a->head_size, first);
-    }
+    for (size_t h = 0; h < a->key_heads; h++)
+        attention_apply_head(kernels, a, h, scratch);
 }

@@ -34,6 +34,13 @@ struct attention {
 /* Floats of scratch that attention_apply needs. */
 size_t attention_scratch(size_t keys, size_t head_size);
 
+/* One key head with the query heads that read it; key heads are independent. */
+void attention_apply_head(const struct kernels *kernels,
+                          const struct attention *attention,
+                          size_t key_head,
+                          float *scratch);
+
+/* All of them, one after the other. */
 void attention_apply(const struct kernels *kernels,
                      const struct attention *attention,
                      float *scratch);

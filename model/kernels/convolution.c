@@ -33,27 +33,39 @@ static void lay_out_patch(const struct convolution *c, size_t y, size_t x, float
     }
 }
 
+size_t convolution_units(const struct convolution *c)
+{
+    return (c->height * c->width + PIXEL_BLOCK - 1) / PIXEL_BLOCK;
+}
+
+void convolution_apply_unit(const struct kernels *kernels,
+                            const struct convolution *c,
+                            size_t unit,
+                            float *scratch)
+{
+    size_t patch = SIDE * SIDE * c->in_channels, first = unit * PIXEL_BLOCK;
+    size_t rows = size_min(PIXEL_BLOCK, c->height * c->width - first);
+    for (size_t r = 0; r < rows; r++)
+        lay_out_patch(c, (first + r) / c->width, (first + r) % c->width,
+                      scratch + r * patch);
+    struct product product = {
+        .rows = rows,
+        .inputs = patch,
+        .outputs = c->out_channels,
+        .in = scratch,
+        .in_stride = patch,
+        .panels = c->panels,
+        .bias = c->bias,
+        .out = c->out + first * c->out_channels,
+        .out_stride = c->out_channels,
+    };
+    kernels->product(&product);
+}
+
 void convolution_apply(const struct kernels *kernels,
                        const struct convolution *c,
                        float *scratch)
 {
-    size_t pixels = c->height * c->width, patch = SIDE * SIDE * c->in_channels;
-    for (size_t first = 0; first < pixels; first += PIXEL_BLOCK) {
-        size_t rows = size_min(PIXEL_BLOCK, pixels - first);
-        for (size_t r = 0; r < rows; r++)
-            lay_out_patch(c, (first + r) / c->width, (first + r) % c->width,
-                          scratch + r * patch);
-        struct product product = {
-            .rows = rows,
-            .inputs = patch,
-            .outputs = c->out_channels,
-            .in = scratch,
-            .in_stride = patch,
-            .panels = c->panels,
-            .bias = c->bias,
-            .out = c->out + first * c->out_channels,
-            .out_stride = c->out_channels,
-        };
-        kernels->product(&product);
-    }
+    for (size_t unit = 0; unit < convolution_units(c); unit++)
+        convolution_apply_unit(kernels, c, unit, scratch);
 }

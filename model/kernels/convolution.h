@@ -29,6 +29,14 @@ struct convolution {
 /* Floats of scratch that convolution_apply needs. */
 size_t convolution_scratch(size_t in_channels);
 
+/* The work in independent units, each a block of pixels. */
+size_t convolution_units(const struct convolution *convolution);
+void convolution_apply_unit(const struct kernels *kernels,
+                            const struct convolution *convolution,
+                            size_t unit,
+                            float *scratch);
+
+/* All of them, one after the other. */
 void convolution_apply(const struct kernels *kernels,
                        const struct convolution *convolution,
                        float *scratch);

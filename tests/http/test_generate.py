@@ -142,10 +142,8 @@ class GenerateTest(unittest.TestCase):
 
     def test_prompt_matters(self):
         prompts = ("", "a red cat", "a blue cat", "\U0001f408", "a" * 2000)
-        pictures = in_parallel(
-            lambda prompt: Picture(self.house.picture({"prompt": prompt, "seed": 1, "steps": 2})),
-            prompts,
-        )
+        requests = [{"prompt": prompt, "seed": 1, "steps": 2} for prompt in prompts]
+        pictures = [Picture(data) for data in in_parallel(self.house.picture, requests)]
         self.assertEqual(len({picture.rows for picture in pictures}), len(prompts))
 
     def test_sizes(self):

@@ -6,6 +6,7 @@ import unittest
 from sluice_server import GENERATE, SOLVERS, Picture, Server, in_parallel, tiny, wait_until
 
 CLIENTS, REQUESTS = 16, 200
+WORDS = ("red", "cat", "ж", "🐈", "the")
 
 
 def mixed_requests(count):
@@ -19,7 +20,7 @@ def mixed_requests(count):
         guidance = draw.choice((1, 1, 2.5, 20))
         requests.append(
             {
-                "prompt": " ".join(draw.choices(["red", "cat", "ж", "🐈", "the"], k=draw.randrange(30))),
+                "prompt": " ".join(draw.choices(WORDS, k=draw.randrange(30))),
                 "negative_prompt": draw.choice(("", "blurry")) if guidance > 1 else "",
                 "seed": draw.randrange(2**32),
                 "steps": draw.randint(1, 12),

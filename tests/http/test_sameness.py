@@ -103,7 +103,8 @@ class SamenessTest(unittest.TestCase):
             self.assertGreater(rounds_above(server.metrics(), 4), 0)
         with Server(model, "--workers", "2", "--max-batch", "3") as server:
             self.check(server, TINY_POOL, expected)
-        with Server(model, "--workers", "1", "--max-batch", "1", "--context-cache", "0") as server:
+        alone = ("--workers", "1", "--max-batch", "1", "--context-cache", "0")
+        with Server(model, *alone) as server:
             self.assertEqual(self.alone(server, TINY_POOL), expected)
 
     def test_identical_requests_in_one_batch(self):

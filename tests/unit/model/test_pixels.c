@@ -33,11 +33,23 @@ static void test_ends(void)
     CHECK(byte_of(NAN) == 0);
 }
 
-/* 0 is 127.5, which lies between an odd and an even code. */
+/* Values that are scaled to a code and a half exactly: found near where they must be. */
 static void test_half_to_even(void)
 {
-    CHECK(byte_of(0.0f) == 128);
-    CHECK(byte_of(-0.0f) == 128);
+    int found = 0;
+    for (int code = 0; code < 255; code++) {
+        const float half = (float)code + 0.5f;
+        float value = half / 255.0f * 2.0f - 1.0f - 1e-6f;
+        for (int i = 0; i < 100; i++, value = nextafterf(value, 2.0f)) {
+            const float scaled = (value / 2.0f + 0.5f) * 255.0f;
+            if (memcmp(&scaled, &half, sizeof(half)) != 0)
+                continue;
+            CHECK(byte_of(value) == (code % 2 == 0 ? code : code + 1));
+            found++;
+        }
+    }
+    CHECK(found > 100);
+    CHECK(byte_of(0.0f) == 128 && byte_of(-0.0f) == 128);
     CHECK(byte_of(-1e-6f) == 127);
 }
 

@@ -226,6 +226,8 @@ static void test_bad_tensor(void)
         {ENTRY("\"I64\"", "[]", "[0, 12]"), "I64 of [] does not take the 12 bytes"},
         {ENTRY("\"F32\"", "[3, 0]", "[0, 12]"), "F32 of [3, 0] does not take"},
         /* Products of 2^64 and more, which would wrap around to 0 and 12 bytes. */
+        {ENTRY("\"F32\"", "[4294967296, 4294967296]", "[0, 0]"), "take the 0 bytes"},
+        {ENTRY("\"F32\"", "[6148914691236517206, 3]", "[0, 8]"), "take the 8 bytes"},
         {ENTRY("\"F32\"", "[4294967296, 4294967296]", "[0, 12]"), "does not take"},
         {ENTRY("\"F32\"", "[4611686018427387904]", "[0, 0]"),
          "does not take the 0 bytes"},

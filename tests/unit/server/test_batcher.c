@@ -121,6 +121,18 @@ static void expect_order(const struct state *s)
     }
 }
 
+/* The last round may take all that is left: who still waits does not fit into it. */
+static void expect_full(const struct state *s)
+{
+    for (size_t i = 0; s->n_rounds > 0 && i < s->n; i++) {
+        const size_t last = s->n_rounds - 1;
+        const bool waits =
+            s->rounds[i] == BATCHER_WAIT && s->ready[i].work == BATCHER_STEP;
+        if (waits && count_served(s, BATCHER_STEP) > 0)
+            CHECK(s->jobs[last] == s->limits.jobs || !would_fit(s, i, last));
+    }
+}
+
 static struct state draw_state(struct draw *draw)
 {
     struct state s = {.n = draw_below(draw, draw_below(draw, 2) == 0 ? 6 : MOST),
@@ -149,6 +161,7 @@ static void test_random_states(void)
         expect_rounds(&s);
         expect_priorities(&s);
         expect_order(&s);
+        expect_full(&s);
     }
 }
 

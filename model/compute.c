@@ -1,0 +1,106 @@
+#include "model/compute.h"
+
+#include "base/size.h"
+
+size_t compute_scratch(const struct compute_sizes *sizes)
+{
+    size_t floats = linear_panel(sizes->inputs);
+    floats = size_max(floats, attention_scratch(sizes->keys, sizes->head_size));
+    floats = size_max(floats, convolution_scratch(sizes->channels));
+    struct arena arena;
+    arena_init_measuring(&arena);
+    (void)arena_take_floats(&arena, floats);
+    return arena.used;
+}
+
+enum err_code compute_check_scratch(const struct compute_sizes *sizes,
+                                    struct arena *arena,
+                                    const char *what,
+                                    struct err *err)
+{
+    size_t mark = arena_mark(arena);
+    (void)arena_take(arena, compute_scratch(sizes), 1);
+    enum err_code code = arena_check(arena, what, err);
+    if (code == ERR_OK)
+        arena_rewind(arena, mark);
+    return code;
+}
+
+struct linear_work {
+    const struct compute *compute;
+    const struct linear *linear;
+    const struct linear_rows *rows;
+};
+
+static void linear_unit(void *context, size_t unit, struct arena *scratch)
+{
+    const struct linear_work *work = context;
+    size_t mark = arena_mark(scratch);
+    float *panel = NULL;
+    if (work->linear->dtype != DTYPE_F32)
+        panel = arena_take_floats(scratch, linear_panel(work->linear->inputs));
+    linear_apply_unit(work->compute->kernels, work->linear, work->rows, unit, panel);
+    arena_rewind(scratch, mark);
+}
+
+void compute_linear(const struct compute *compute,
+                    const struct linear *linear,
+                    const struct linear_rows *rows)
+{
+    struct linear_work work = {compute, linear, rows};
+    team_share(compute->run->team, linear_units(linear), linear_unit, &work,
+               compute->run->scratch);
+}
+
+struct attention_work {
+    const struct compute *compute;
+    const struct attention *attention;
+    compute_head *prepare;
+    const void *context;
+};
+
+static void attention_unit(void *context, size_t unit, struct arena *scratch)
+{
+    const struct attention_work *work = context;
+    const struct attention *attention = work->attention;
+    size_t mark = arena_mark(scratch);
+    float *room = arena_take_floats(
+        scratch, attention_scratch(attention->keys, attention->head_size));
+    if (work->prepare != NULL)
+        work->prepare(work->context, unit);
+    attention_apply_head(work->compute->kernels, attention, unit, room);
+    arena_rewind(scratch, mark);
+}
+
+void compute_attention(const struct compute *compute,
+                       const struct attention *attention,
+                       compute_head *prepare,
+                       const void *context)
+{
+    struct attention_work work = {compute, attention, prepare, context};
+    team_share(compute->run->team, attention->key_heads, attention_unit, &work,
+               compute->run->scratch);
+}
+
+struct convolution_work {
+    const struct compute *compute;
+    const struct convolution *convolution;
+};
+
+static void convolution_unit(void *context, size_t unit, struct arena *scratch)
+{
+    const struct convolution_work *work = context;
+    size_t mark = arena_mark(scratch);
+    float *room =
+        arena_take_floats(scratch, convolution_scratch(work->convolution->in_channels));
+    convolution_apply_unit(work->compute->kernels, work->convolution, unit, room);
+    arena_rewind(scratch, mark);
+}
+
+void compute_convolution(const struct compute *compute,
+                         const struct convolution *convolution)
+{
+    struct convolution_work work = {compute, convolution};
+    team_share(compute->run->team, convolution_units(convolution), convolution_unit,
+               &work, compute->run->scratch);
+}

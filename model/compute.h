@@ -1,0 +1,55 @@
+/*
+ * compute - the layers that all models are made of, shared among whoever helps with the
+ * call: what a model's forward pass is written in.
+ *
+ * Threads: the caller leads; see team.h. Ownership: all borrowed for the call. Each unit
+ * takes scratch memory of at most compute_scratch() bytes.
+ */
+#ifndef SLUICE_MODEL_COMPUTE_H
+#define SLUICE_MODEL_COMPUTE_H
+
+#include "model/kernels/attention.h"
+#include "model/kernels/convolution.h"
+#include "model/linear.h"
+#include "model/run.h"
+
+#include <stddef.h>
+
+struct compute {
+    const struct kernels *kernels;
+    const struct run *run;
+};
+
+/* What the largest unit needs, for sizing: layers of so many inputs, attention over so
+ * many keys of so large heads, convolutions of so many channels; 0 where there is none.
+ */
+struct compute_sizes {
+    size_t inputs;
+    size_t keys, head_size;
+    size_t channels;
+};
+size_t compute_scratch(const struct compute_sizes *sizes);
+
+/* Whether all that was taken from the arena fitted, and the largest unit fits behind it:
+ * else ERR_NO_MEMORY, which names what for. */
+enum err_code compute_check_scratch(const struct compute_sizes *sizes,
+                                    struct arena *arena,
+                                    const char *what,
+                                    struct err *err);
+
+void compute_linear(const struct compute *compute,
+                    const struct linear *linear,
+                    const struct linear_rows *rows);
+
+/* prepare (may be NULL) is called for each head before it is attended to: norms and
+ * rotation of that head. */
+typedef void compute_head(const void *context, size_t head);
+void compute_attention(const struct compute *compute,
+                       const struct attention *attention,
+                       compute_head *prepare,
+                       const void *context);
+
+void compute_convolution(const struct compute *compute,
+                         const struct convolution *convolution);
+
+#endif
