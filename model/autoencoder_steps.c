@@ -29,7 +29,7 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
         largest = size_max(largest, size_multiply(pixels, most * parts));
         widest = size_max(widest, most);
     }
-    maps->unit.inputs = maps->unit.channels = widest;
+    maps->unit.channels = widest;
     maps->current = arena_take_floats(arena, largest);
     maps->next = arena_take_floats(arena, largest);
     maps->spare = arena_take_floats(arena, largest);
@@ -56,6 +56,7 @@ static void convolve(const struct linear *kernel,
         .doubled = doubled,
         .in = in,
         .panels = kernel->data,
+        .type = linear_panel_type(kernel),
         .bias = kernel->bias,
         .out = out,
     };

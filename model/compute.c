@@ -4,9 +4,8 @@
 
 size_t compute_scratch(const struct compute_sizes *sizes)
 {
-    size_t floats = linear_panel(sizes->inputs);
-    floats = size_max(floats, attention_scratch(sizes->keys, sizes->head_size));
-    floats = size_max(floats, convolution_scratch(sizes->channels));
+    size_t floats = size_max(attention_scratch(sizes->keys, sizes->head_size),
+                             convolution_scratch(sizes->channels));
     struct arena arena;
     arena_init_measuring(&arena);
     (void)arena_take_floats(&arena, floats);
@@ -35,12 +34,8 @@ struct linear_work {
 static void linear_unit(void *context, size_t unit, struct arena *scratch)
 {
     const struct linear_work *work = context;
-    size_t mark = arena_mark(scratch);
-    float *panel = NULL;
-    if (work->linear->dtype != DTYPE_F32)
-        panel = arena_take_floats(scratch, linear_panel(work->linear->inputs));
-    linear_apply_unit(work->compute->kernels, work->linear, work->rows, unit, panel);
-    arena_rewind(scratch, mark);
+    (void)scratch;
+    linear_apply_unit(work->compute->kernels, work->linear, work->rows, unit);
 }
 
 void compute_linear(const struct compute *compute,

@@ -20,11 +20,9 @@ struct compute {
     const struct run *run;
 };
 
-/* What the largest unit needs, for sizing: layers of so many inputs, attention over so
- * many keys of so large heads, convolutions of so many channels; 0 where there is none.
- */
+/* What the largest unit needs, for sizing: attention over so many keys of so large heads,
+ * convolutions of so many channels; 0 where there is none. */
 struct compute_sizes {
-    size_t inputs;
     size_t keys, head_size;
     size_t channels;
 };

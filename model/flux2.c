@@ -297,11 +297,7 @@ static void lay_out_work(const struct flux2 *m,
 
 static struct compute_sizes unit_sizes(const struct flux2 *m, size_t tokens)
 {
-    size_t inputs =
-        size_max(m->config.context_width, m->config.sizes.width + m->config.sizes.mlp);
-    return (struct compute_sizes){.inputs = size_max(inputs, m->config.time_channels),
-                                  .keys = tokens,
-                                  .head_size = m->config.sizes.head_size};
+    return (struct compute_sizes){.keys = tokens, .head_size = m->config.sizes.head_size};
 }
 
 static enum err_code eval(const void *self,

@@ -1,10 +1,8 @@
 /*
  * linear - a fully connected layer: out = in weightT + bias, and what follows the sum.
  *
- * Small weights are widened to float32 and packed once. Large ones of a 16-bit file stay
- * 16 bits wide in memory, which halves a big model, and are widened and packed a pair of
- * panels at a time in front of the product; with the hundreds of rows that such a model
- * has, that costs little.
+ * Weights are packed once, in the type of their file: a 16-bit weight stays 16 bits wide
+ * in memory and is widened, exactly, as it is read.
  *
  * Threads: constant after loading; any number may apply at once. Ownership: the data
  * belongs to whoever loaded it (weights.h).
@@ -21,17 +19,13 @@
 struct linear {
     size_t inputs, outputs; /* outputs: as many as are stored */
     bool gated;             /* out = silu(gate) * gated, each of them `outputs` wide */
-    enum dtype dtype;       /* F32: packed panels; F16, BF16: rows as in the file */
-    const void *data;       /* narrow: [outputs, inputs], of `gated` behind its gate's */
+    enum dtype dtype;       /* F32, F16 or BF16 */
+    const void *data;       /* packed panels of that type (kernels/product.h) */
     const float *bias;      /* [outputs], or NULL */
 };
 
 /* Bytes an element takes in memory. */
 size_t linear_element_size(enum dtype dtype);
-
-/* The type in which a tensor of this many elements is kept: its own when it is narrow
- * and large, else F32. */
-enum dtype linear_kept_type(enum dtype in_file, size_t elements);
 
 /* n values of the given type as float32. */
 void linear_widen(enum dtype dtype, const void *data, size_t n, float *out);
@@ -47,22 +41,19 @@ struct linear_rows {
     const float *gate; /* [outputs] when adding; NULL: 1 */
 };
 
-/* The work in independent units, each some of the outputs. panel has room for
- * linear_panel() floats, and may be NULL when the layer is F32. */
+/* The type of a layer's panels. */
+enum panel_type linear_panel_type(const struct linear *linear);
+
+/* The work in independent units, each some of the outputs. */
 size_t linear_units(const struct linear *linear);
 void linear_apply_unit(const struct kernels *kernels,
                        const struct linear *linear,
                        const struct linear_rows *rows,
-                       size_t unit,
-                       float *panel);
+                       size_t unit);
 
 /* All of them, one after the other. */
 void linear_apply(const struct kernels *kernels,
                   const struct linear *linear,
-                  const struct linear_rows *rows,
-                  float *panel);
-
-/* Floats of scratch for layers of at most this many inputs. */
-size_t linear_panel(size_t inputs);
+                  const struct linear_rows *rows);
 
 #endif

@@ -296,8 +296,7 @@ static enum err_code run_layers(const struct qwen3 *m,
 
 static struct compute_sizes unit_sizes(const struct qwen3 *m, size_t n)
 {
-    size_t inputs = size_max(m->mlp, size_max(m->width, m->heads * m->head_size));
-    return (struct compute_sizes){.inputs = inputs, .keys = n, .head_size = m->head_size};
+    return (struct compute_sizes){.keys = n, .head_size = m->head_size};
 }
 
 static enum err_code encode(const void *self,

@@ -131,53 +131,58 @@ static bool read_raw(struct weights *weights, const struct weight_place *place, 
     return true;
 }
 
-/* A tensor that a model wants, and how it is kept. */
+/* A tensor that a model wants, and how it is kept: as the file has it, as float32, or
+ * packed, in the file's type. */
 struct wanted {
     const char *name; /* behind the prefix */
     struct tensor_shape shape;
-    enum keep { KEEP_FLOAT, KEEP_NARROW_IF_LARGE, KEEP_AS_IN_FILE } keep;
-    size_t floats; /* that it takes when it is widened */
+    enum keep { KEEP_AS_IN_FILE, KEEP_FLOAT, KEEP_PACKED } keep;
 
-    /* From the values in the file's order to their place; NULL: as they are. */
-    void (*pack)(const struct wanted *wanted, const float *values, float *kept);
-    size_t plain; /* pack_gated: outputs before the gate's */
+    /* KEEP_PACKED: how many values the panels take, what a row of them holds, and which
+     * value of the file stands in row i of panel p at lane l; NO_VALUE: a zero. */
+    size_t packed, inputs;
+    size_t (*source)(const struct wanted *wanted, size_t p, size_t i, size_t l);
+    size_t plain; /* gated_source: outputs before the gate's */
 };
 
-static enum dtype kept_type(const struct wanted *wanted, const struct tensor *tensor)
+static const size_t NO_VALUE = SIZE_MAX;
+
+static void pack(const struct wanted *wanted, size_t size, const void *values, void *kept)
 {
-    switch (wanted->keep) {
-    case KEEP_AS_IN_FILE:
-        return tensor->dtype;
-    case KEEP_NARROW_IF_LARGE:
-        return linear_kept_type(tensor->dtype, tensor->elements);
-    case KEEP_FLOAT:
-        break;
+    const float *wide = values;
+    const uint16_t *narrow = values;
+    float *wide_out = kept;
+    uint16_t *narrow_out = kept;
+    for (size_t at = 0; at < wanted->packed; at++) {
+        size_t row = at / PANEL;
+        size_t source = wanted->source(wanted, row / wanted->inputs, row % wanted->inputs,
+                                       at % PANEL);
+        if (size == sizeof(float))
+            wide_out[at] = source == NO_VALUE ? 0.0f : wide[source];
+        else
+            narrow_out[at] = source == NO_VALUE ? 0 : narrow[source];
     }
-    return DTYPE_F32;
 }
 
-/* Reads, widens and packs by way of memory that is given back. */
-static bool read_widened(struct weights *weights,
+/* Reads, and widens or packs, by way of memory that is given back. */
+static bool read_changed(struct weights *weights,
                          const struct wanted *wanted,
                          const struct weight_place *place,
-                         float *kept)
+                         void *kept)
 {
     const struct tensor *tensor = place->tensor;
     void *raw = malloc(tensor->bytes + 1);
-    float *values = malloc((tensor->elements + 1) * sizeof(*values));
-    bool ok = raw != NULL && values != NULL;
-    if (!ok)
+    if (raw == NULL) {
         (void)err_set(&weights->err, ERR_NO_MEMORY, "%s: no memory to read tensor %s",
                       safetensors_path(place->file), tensor->name);
-    ok = ok && read_raw(weights, place, raw);
-    if (ok)
-        linear_widen(tensor->dtype, raw, tensor->elements, values);
-    if (ok && wanted->pack != NULL)
-        wanted->pack(wanted, values, kept);
+        return false;
+    }
+    bool ok = read_raw(weights, place, raw);
+    if (ok && wanted->keep == KEEP_PACKED)
+        pack(wanted, linear_element_size(tensor->dtype), raw, kept);
     else if (ok)
-        memcpy(kept, values, tensor->elements * sizeof(*values));
+        linear_widen(tensor->dtype, raw, tensor->elements, kept);
     free(raw);
-    free(values);
     return ok;
 }
 
@@ -195,9 +200,10 @@ static void *bind(struct weights *weights, const struct wanted *wanted, enum dty
         ERR_OK)
         return NULL;
 
-    *dtype = kept_type(wanted, place.tensor);
-    bool widens = *dtype == DTYPE_F32;
-    size_t elements = widens ? wanted->floats : place.tensor->elements;
+    if (wanted->keep != KEEP_FLOAT)
+        *dtype = place.tensor->dtype;
+    size_t elements =
+        wanted->keep == KEEP_PACKED ? wanted->packed : place.tensor->elements;
     if (!weights->loading) {
         struct arena measure;
         arena_init_measuring(&measure);
@@ -212,8 +218,9 @@ static void *bind(struct weights *weights, const struct wanted *wanted, enum dty
                       weights->files.folder);
         return NULL;
     }
-    bool ok = widens ? read_widened(weights, wanted, &place, kept)
-                     : read_raw(weights, &place, kept);
+    bool ok = wanted->keep == KEEP_AS_IN_FILE
+                  ? read_raw(weights, &place, kept)
+                  : read_changed(weights, wanted, &place, kept);
     return ok ? kept : NULL;
 }
 
@@ -233,7 +240,7 @@ void weights_vector(struct weights *weights,
                     size_t n)
 {
     enum dtype dtype;
-    struct wanted wanted = {.name = name, .shape = {1, {n}}, .floats = n};
+    struct wanted wanted = {.name = name, .shape = {1, {n}}, .keep = KEEP_FLOAT};
     *out = bind(weights, &wanted, &dtype);
 }
 
@@ -245,10 +252,10 @@ bind_bias(struct weights *weights, const float **out, const char *name, size_t n
     weights_vector(weights, out, full, n);
 }
 
-static void pack_rows(const struct wanted *wanted, const float *values, float *kept)
+static size_t row_source(const struct wanted *wanted, size_t p, size_t i, size_t l)
 {
-    const size_t *sides = wanted->shape.sides;
-    product_pack(values, sides[1], sides[0], sides[1], kept);
+    size_t output = p * PANEL + l;
+    return output < wanted->shape.sides[0] ? output * wanted->inputs + i : NO_VALUE;
 }
 
 void weights_linear(struct weights *weights,
@@ -263,9 +270,10 @@ void weights_linear(struct weights *weights,
     struct wanted wanted = {
         .name = full,
         .shape = {2, {outputs, inputs}},
-        .keep = KEEP_NARROW_IF_LARGE,
-        .floats = product_packed_size(outputs, inputs),
-        .pack = pack_rows,
+        .keep = KEEP_PACKED,
+        .packed = product_packed_size(outputs, inputs),
+        .inputs = inputs,
+        .source = row_source,
     };
     *out = (struct linear){.outputs = outputs, .inputs = inputs};
     out->data = bind(weights, &wanted, &out->dtype);
@@ -274,15 +282,19 @@ void weights_linear(struct weights *weights,
         bind_bias(weights, &out->bias, name, outputs);
 }
 
-/* The plain layer's panels, then the alternating ones. */
-static void pack_gated(const struct wanted *wanted, const float *values, float *kept)
+/* The plain layer's panels, then those of the gate and of what it gates in turn. */
+static size_t gated_source(const struct wanted *wanted, size_t p, size_t i, size_t l)
 {
-    size_t inputs = wanted->shape.sides[1];
+    size_t plain_panels = product_panels(wanted->plain);
     size_t outputs = (wanted->shape.sides[0] - wanted->plain) / 2;
-    const float *gate = values + wanted->plain * inputs;
-    product_pack(values, inputs, wanted->plain, inputs, kept);
-    product_pack_gated(gate, gate + outputs * inputs, outputs, inputs,
-                       kept + product_packed_size(wanted->plain, inputs));
+    size_t output = p * PANEL + l;
+    if (p < plain_panels)
+        return output < wanted->plain ? output * wanted->inputs + i : NO_VALUE;
+    p -= plain_panels;
+    output = p / 2 * PANEL + l;
+    if (output >= outputs)
+        return NO_VALUE;
+    return (wanted->plain + p % 2 * outputs + output) * wanted->inputs + i;
 }
 
 void weights_linear_gated(struct weights *weights,
@@ -297,17 +309,17 @@ void weights_linear_gated(struct weights *weights,
     struct wanted wanted = {
         .name = full,
         .shape = {2, {first + 2 * gated->outputs, inputs}},
-        .keep = KEEP_NARROW_IF_LARGE,
-        .floats = product_packed_size(first, inputs) +
-                  2 * product_packed_size(gated->outputs, inputs),
-        .pack = pack_gated,
+        .keep = KEEP_PACKED,
+        .packed = product_packed_size(first, inputs) +
+                  product_gated_size(gated->outputs, inputs),
+        .inputs = inputs,
+        .source = gated_source,
         .plain = first,
     };
     gated->inputs = inputs;
     gated->gated = true;
     const unsigned char *data = bind(weights, &wanted, &gated->dtype);
-    size_t skipped =
-        gated->dtype == DTYPE_F32 ? product_packed_size(first, inputs) : first * inputs;
+    size_t skipped = product_packed_size(first, inputs);
     gated->data =
         data != NULL ? data + skipped * linear_element_size(gated->dtype) : NULL;
     remember_shape(weights, gated->outputs, inputs);
@@ -327,28 +339,21 @@ void weights_table(struct weights *weights,
 {
     char full[NAME_SIZE];
     (void)snprintf(full, sizeof(full), "%s.weight", name);
-    struct wanted wanted = {.name = full,
-                            .shape = {2, {rows, width}},
-                            .keep = KEEP_AS_IN_FILE,
-                            .floats = rows * width};
+    struct wanted wanted = {
+        .name = full, .shape = {2, {rows, width}}, .keep = KEEP_AS_IN_FILE};
     *out = (struct linear){.outputs = rows, .inputs = width};
     out->data = bind(weights, &wanted, &out->dtype);
 }
 
 /* [o][i][position] is packed as [o][position][i]: neighbourhoods are laid out pixel by
  * pixel. */
-static void pack_kernel(const struct wanted *wanted, const float *values, float *kept)
+static size_t kernel_source(const struct wanted *wanted, size_t p, size_t i, size_t l)
 {
     const size_t *sides = wanted->shape.sides;
-    size_t inputs = sides[1], positions = sides[2] * sides[3], row = inputs * positions;
-    memset(kept, 0, wanted->floats * sizeof(*kept));
-    for (size_t o = 0; o < sides[0]; o++) {
-        float *lane = kept + o / PANEL * PANEL * row + o % PANEL;
-        for (size_t i = 0; i < inputs; i++) {
-            for (size_t p = 0; p < positions; p++)
-                lane[(p * inputs + i) * PANEL] = values[o * row + i * positions + p];
-        }
-    }
+    size_t output = p * PANEL + l, inputs = sides[1], positions = sides[2] * sides[3];
+    if (output >= sides[0])
+        return NO_VALUE;
+    return output * wanted->inputs + i % inputs * positions + i / inputs;
 }
 
 void weights_convolution(struct weights *weights,
@@ -364,8 +369,10 @@ void weights_convolution(struct weights *weights,
     struct wanted wanted = {
         .name = full,
         .shape = {4, {outputs, inputs, side, side}},
-        .floats = product_packed_size(outputs, row),
-        .pack = pack_kernel,
+        .keep = KEEP_PACKED,
+        .packed = product_packed_size(outputs, row),
+        .inputs = row,
+        .source = kernel_source,
     };
     *out = (struct linear){.outputs = outputs, .inputs = row};
     out->data = bind(weights, &wanted, &out->dtype);

@@ -129,6 +129,40 @@ answer_text(struct http_exchange *exchange, int status, const char *text)
                          "text/plain; charset=utf-8", status);
 }
 
+/* What says where a request's body ends. */
+struct framing {
+    unsigned lengths, encodings;
+    bool is_odd; /* another encoding, or a header's name with a blank */
+};
+
+static enum MHD_Result
+add_framing(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    struct framing *framing = context;
+    bool is_encoding = text_equal_ignoring_case(name, "Transfer-Encoding");
+    (void)kind;
+    framing->lengths += text_equal_ignoring_case(name, "Content-Length");
+    framing->encodings += is_encoding;
+    if (strpbrk(name, " \t") != NULL || (is_encoding && strcmp(value, "chunked") != 0))
+        framing->is_odd = true;
+    return MHD_YES;
+}
+
+/* RFC 9112, sections 5.1 and 6.3: a proxy could see another end of the body, and take
+ * what follows for its next client's request. */
+static bool check_framing(struct http_exchange *exchange)
+{
+    struct framing framing = {0};
+    (void)MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, add_framing,
+                                    &framing);
+    if (!framing.is_odd && framing.lengths + framing.encodings <= 1)
+        return true;
+    return problem_set(
+        &exchange->problem, PROBLEM_MALFORMED, NULL,
+        "one Content-Length or one Transfer-Encoding: chunked is expected, "
+        "and no blank in a header's name");
+}
+
 /* A media type, a length and an acceptable answer, before the body is read. */
 static bool check_headers(struct http_exchange *exchange)
 {
@@ -136,6 +170,8 @@ static bool check_headers(struct http_exchange *exchange)
     const char *length = header(exchange, "Content-Length");
     const char *type = header(exchange, "Content-Type");
     uint64_t bytes;
+    if (!check_framing(exchange))
+        return false;
     if (length != NULL && !text_to_unsigned(length, 0, REQUEST_MAX_BYTES, &bytes))
         return problem_set(problem, PROBLEM_TOO_LARGE, NULL,
                            "a body of at most %d bytes is expected", REQUEST_MAX_BYTES);

@@ -21,9 +21,10 @@ struct convolution {
     bool doubled; /* the input is [height/2, width/2, in_channels], each pixel read as 2x2
                    */
     const float *in;
-    const float *panels; /* of [out_channels, 3, 3, in_channels], packed */
-    const float *bias;   /* [out_channels] */
-    float *out;          /* [height, width, out_channels] */
+    const void *panels; /* of [out_channels, 3, 3, in_channels], packed */
+    enum panel_type type;
+    const float *bias; /* [out_channels] */
+    float *out;        /* [height, width, out_channels] */
 };
 
 /* Floats of scratch that convolution_apply needs. */

@@ -2,6 +2,7 @@
 
 #include "base/size.h"
 
+#include <stdint.h>
 #include <string.h>
 
 size_t product_panels(size_t outputs)
@@ -9,9 +10,20 @@ size_t product_panels(size_t outputs)
     return 2 * (outputs / (2 * PANEL) + (outputs % (2 * PANEL) != 0));
 }
 
+size_t product_value_size(enum panel_type type)
+{
+    return type == PANEL_F32 ? sizeof(float) : sizeof(uint16_t);
+}
+
 size_t product_packed_size(size_t outputs, size_t inputs)
 {
     return size_multiply(size_multiply(product_panels(outputs), PANEL), inputs);
+}
+
+size_t product_gated_size(size_t outputs, size_t inputs)
+{
+    size_t pairs = outputs / PANEL + (outputs % PANEL != 0);
+    return size_multiply(size_multiply(pairs, 2 * PANEL), inputs);
 }
 
 /* One panel of up to PANEL rows of the weight; `lanes` may be 0. */

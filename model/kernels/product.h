@@ -20,6 +20,10 @@
 
 enum { PANEL = 16 };
 
+/* What the panels hold. The narrow types are widened, exactly, as they are read: half the
+ * memory traffic for the same sums. */
+enum panel_type { PANEL_F32, PANEL_F16, PANEL_BF16 };
+
 enum product_end {
     /* out = sum + bias */
     PRODUCT_STORE,
@@ -36,8 +40,9 @@ struct product {
     size_t rows, inputs, outputs;
     const float *in; /* [rows, inputs] */
     size_t in_stride;
-    const float *panels;
-    float *out; /* [rows, outputs] */
+    const void *panels;
+    enum panel_type type; /* of the panels */
+    float *out;           /* [rows, outputs] */
     size_t out_stride;
     enum product_end end;
     const float *bias; /* [outputs], or NULL; not for PRODUCT_GATED */
@@ -47,8 +52,14 @@ struct product {
 /* Panels that so many outputs take: an even number. */
 size_t product_panels(size_t outputs);
 
-/* Floats that their panels take. */
+/* Bytes of a value in a panel. */
+size_t product_value_size(enum panel_type type);
+
+/* Values that their panels take. */
 size_t product_packed_size(size_t outputs, size_t inputs);
+
+/* The same for a gate and what it gates, of `outputs` each. */
+size_t product_gated_size(size_t outputs, size_t inputs);
 
 /* Packs weight, [outputs, inputs] with `stride` floats from row to row. */
 void product_pack(

@@ -3,26 +3,43 @@
 
 #include <immintrin.h>
 
-/* `rows` and `n_panels` are constants where this is inlined and the loops are unrolled,
- * so that the sums live in registers: 24 of the 32 for 12 rows and 2 panels. */
+#include <stdint.h>
+
+/* The 16 values from v on, as float32. */
+static inline __attribute__((always_inline)) __m512
+load(enum panel_type type, const void *panel, size_t v)
+{
+    const uint16_t *narrow = panel;
+    if (type == PANEL_F32)
+        return _mm512_loadu_ps((const float *)panel + v);
+    __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)(narrow + v));
+    if (type == PANEL_F16)
+        return _mm512_cvtph_ps(half);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+
+/* `rows`, `n_panels` and `type` are constants where this is inlined and the loops are
+ * unrolled, so that the sums live in registers: 24 of the 32 for 12 rows and 2 panels. */
 static inline __attribute__((always_inline)) void fill(size_t rows,
                                                        size_t n_panels,
+                                                       enum panel_type type,
                                                        const struct product *p,
                                                        const float *in,
-                                                       const float *panels,
+                                                       const void *panels,
                                                        float *sums)
 {
     __m512 first[PRODUCT_ROWS], second[PRODUCT_ROWS];
-    const float *other = panels + (n_panels - 1) * p->inputs * PANEL;
+    size_t inputs = p->inputs, stride = p->in_stride, other = inputs * PANEL;
 #pragma GCC unroll 12
     for (size_t r = 0; r < rows; r++)
         first[r] = second[r] = _mm512_setzero_ps();
-    for (size_t i = 0; i < p->inputs; i++) {
-        __m512 a = _mm512_loadu_ps(panels + i * PANEL);
-        __m512 b = _mm512_loadu_ps(other + i * PANEL);
+    for (size_t i = 0; i < inputs; i++) {
+        __m512 a = load(type, panels, i * PANEL), b = a;
+        if (n_panels == 2)
+            b = load(type, panels, other + i * PANEL);
 #pragma GCC unroll 12
         for (size_t r = 0; r < rows; r++) {
-            __m512 x = _mm512_set1_ps(in[r * p->in_stride + i]);
+            __m512 x = _mm512_set1_ps(in[r * stride + i]);
             first[r] = _mm512_fmadd_ps(x, a, first[r]);
             if (n_panels == 2)
                 second[r] = _mm512_fmadd_ps(x, b, second[r]);
@@ -38,64 +55,86 @@ static inline __attribute__((always_inline)) void fill(size_t rows,
 
 static inline __attribute__((always_inline)) void fill_rows(size_t rows,
                                                             size_t n_panels,
+                                                            enum panel_type type,
                                                             const struct product *p,
                                                             const float *in,
-                                                            const float *panels,
+                                                            const void *panels,
                                                             float *sums)
 {
     switch (rows) {
     case 1:
-        fill(1, n_panels, p, in, panels, sums);
+        fill(1, n_panels, type, p, in, panels, sums);
         break;
     case 2:
-        fill(2, n_panels, p, in, panels, sums);
+        fill(2, n_panels, type, p, in, panels, sums);
         break;
     case 3:
-        fill(3, n_panels, p, in, panels, sums);
+        fill(3, n_panels, type, p, in, panels, sums);
         break;
     case 4:
-        fill(4, n_panels, p, in, panels, sums);
+        fill(4, n_panels, type, p, in, panels, sums);
         break;
     case 5:
-        fill(5, n_panels, p, in, panels, sums);
+        fill(5, n_panels, type, p, in, panels, sums);
         break;
     case 6:
-        fill(6, n_panels, p, in, panels, sums);
+        fill(6, n_panels, type, p, in, panels, sums);
         break;
     case 7:
-        fill(7, n_panels, p, in, panels, sums);
+        fill(7, n_panels, type, p, in, panels, sums);
         break;
     case 8:
-        fill(8, n_panels, p, in, panels, sums);
+        fill(8, n_panels, type, p, in, panels, sums);
         break;
     case 9:
-        fill(9, n_panels, p, in, panels, sums);
+        fill(9, n_panels, type, p, in, panels, sums);
         break;
     case 10:
-        fill(10, n_panels, p, in, panels, sums);
+        fill(10, n_panels, type, p, in, panels, sums);
         break;
     case 11:
-        fill(11, n_panels, p, in, panels, sums);
+        fill(11, n_panels, type, p, in, panels, sums);
         break;
     case 12:
-        fill(12, n_panels, p, in, panels, sums);
+        fill(12, n_panels, type, p, in, panels, sums);
         break;
     default:
         break;
     }
 }
 
+static inline __attribute__((always_inline)) void fill_panels(size_t rows,
+                                                              size_t n_panels,
+                                                              enum panel_type type,
+                                                              const struct product *p,
+                                                              const float *in,
+                                                              const void *panels,
+                                                              float *sums)
+{
+    if (n_panels == 2)
+        fill_rows(rows, 2, type, p, in, panels, sums);
+    else
+        fill_rows(rows, 1, type, p, in, panels, sums);
+}
+
 static void tile(size_t rows,
                  size_t n_panels,
                  const struct product *p,
                  const float *in,
-                 const float *panels,
+                 const void *panels,
                  float *sums)
 {
-    if (n_panels == 2)
-        fill_rows(rows, 2, p, in, panels, sums);
-    else
-        fill_rows(rows, 1, p, in, panels, sums);
+    switch (p->type) {
+    case PANEL_F32:
+        fill_panels(rows, n_panels, PANEL_F32, p, in, panels, sums);
+        break;
+    case PANEL_F16:
+        fill_panels(rows, n_panels, PANEL_F16, p, in, panels, sums);
+        break;
+    case PANEL_BF16:
+        fill_panels(rows, n_panels, PANEL_BF16, p, in, panels, sums);
+        break;
+    }
 }
 
 void product_avx512(const struct product *product)

@@ -5,15 +5,16 @@ static void tile(size_t rows,
                  size_t n_panels,
                  const struct product *p,
                  const float *in,
-                 const float *panels,
+                 const void *panels,
                  float *sums)
 {
     for (size_t r = 0; r < rows; r++) {
         for (size_t l = 0; l < n_panels * PANEL; l++) {
-            const float *lane = panels + l / PANEL * PANEL * p->inputs + l % PANEL;
+            size_t lane = l / PANEL * PANEL * p->inputs + l % PANEL;
             float sum = 0.0f;
             for (size_t i = 0; i < p->inputs; i++)
-                sum = fmaf(in[r * p->in_stride + i], lane[i * PANEL], sum);
+                sum = fmaf(in[r * p->in_stride + i],
+                           product_value(p->type, panels, lane + i * PANEL), sum);
             sums[r * PAIR + l] = sum;
         }
     }

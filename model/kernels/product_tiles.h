@@ -3,9 +3,8 @@
  * function that fills one tile, and includes this with its own flags.
  *
  * A tile is up to PRODUCT_ROWS rows by a pair of panels, or by one where only one holds
- * outputs. Its sums are written to a buffer
- * that stays in the first-level cache, and from there to the output with what comes
- * after the sum.
+ * outputs. Its sums are written to a buffer that stays in the first-level cache, and from
+ * there to the output with what comes after the sum.
  *
  * Threads: pure. Ownership: none.
  */
@@ -14,9 +13,11 @@
 
 #include "base/size.h"
 #include "model/kernels/exponential.h"
+#include "model/kernels/half.h"
 #include "model/kernels/product.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { PRODUCT_ROWS = 12, PAIR = 2 * PANEL };
 
@@ -26,8 +27,31 @@ typedef void product_tile(size_t rows,
                           size_t n_panels,
                           const struct product *p,
                           const float *in,
-                          const float *panels,
+                          const void *panels,
                           float *sums);
+
+/* The i-th panel, and its v-th value as float32. */
+static inline const void *product_panel(const struct product *p, size_t i)
+{
+    const unsigned char *bytes = p->panels;
+    return bytes + i * PANEL * p->inputs *
+                       (p->type == PANEL_F32 ? sizeof(float) : sizeof(uint16_t));
+}
+
+static inline float product_value(enum panel_type type, const void *panel, size_t v)
+{
+    const float *wide = panel;
+    const uint16_t *narrow = panel;
+    switch (type) {
+    case PANEL_F16:
+        return half_from_binary16(narrow[v]);
+    case PANEL_BF16:
+        return half_from_brain(narrow[v]);
+    case PANEL_F32:
+        break;
+    }
+    return wide[v];
+}
 
 static inline void product_finish_store(
     const struct product *p, size_t row, size_t output, size_t lanes, const float *sums)
@@ -82,7 +106,7 @@ static inline void product_over_tiles(const struct product *p, product_tile *til
     size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
     size_t pairs = p->outputs / width + (p->outputs % width != 0);
     for (size_t pair = 0; pair < pairs; pair++) {
-        const float *panels = p->panels + pair * PAIR * p->inputs;
+        const void *panels = product_panel(p, 2 * pair);
         bool is_half = p->end != PRODUCT_GATED && p->outputs - pair * PAIR <= PANEL;
         for (size_t first = 0; first < p->rows; first += PRODUCT_ROWS) {
             size_t rows = size_min(PRODUCT_ROWS, p->rows - first);

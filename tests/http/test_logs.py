@@ -103,7 +103,7 @@ class LogsTest(unittest.TestCase):
         self.check_lines()
 
     def test_hostile_values(self):
-        texts = (HOSTILE, "\0", "\ud800", "a" * 60000, "\x85\u2028\ufeff", "%s%n%d")
+        texts = (HOSTILE, "\\", "\\u00zz", "\0", "\ud800", "a" * 60000, "\x85\u2028\ufeff", "%s%n%d")
         for text in texts:
             self.server.post({"prompt": text[:2000]})
             self.server.post({text[:300]: 1})

@@ -255,6 +255,36 @@ class RefusalsTest(unittest.TestCase):
             self.assertEqual(server.picture(CAT), self.expected)
             self.assertEqual(server.metrics()("sluice_images_total"), statuses.count(200) + 1)
 
+    def test_bodies_whose_end_is_ambiguous(self):
+        """Behind a proxy, the rest could become the next client's request."""
+        length, chunked = b"Content-Length: 2\r\n", b"Transfer-Encoding: chunked\r\n"
+        for headers in (
+            length + b"Content-Length: 37\r\n",
+            length + length,
+            length + chunked,
+            chunked + length,
+            chunked + chunked,
+            b"Content-Length : 2\r\n",
+            b"Transfer-Encoding : chunked\r\n" + length,
+            b"Transfer-Encoding: gzip\r\n",
+            b"Transfer-Encoding: chunked, identity\r\n",
+            b"Transfer-Encoding: xchunked\r\n" + length,
+            b"Content-Length: 2, 2\r\n",
+            b"Content-Length: +2\r\n",
+        ):
+            for head in (POST, b"GET /livez HTTP/1.1\r\n" + HOST):
+                with self.subTest(headers, head=head[:10]):
+                    hidden = b"GET /hidden HTTP/1.1\r\n" + HOST + b"\r\n"
+                    client = self.open(head + headers + b"\r\n{}" + hidden)
+                    answer = b""
+                    try:
+                        while piece := client.recv(65536):
+                            answer += piece
+                    except ConnectionResetError:  # after the answer: not all was read
+                        pass
+                    self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer[:300])
+                    self.assertNotIn(b"/hidden", answer, "closed, and no 404 for that")
+
     def test_garbage(self):
         for data in GARBAGE:
             with self.subTest(data[:60]):

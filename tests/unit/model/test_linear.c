@@ -60,19 +60,6 @@ static void test_known_numbers(void)
     CHECK(memcmp(found, half_values, 6 * sizeof(float)) == 0);
 }
 
-/* Small tensors are kept as float32, large ones as they are. */
-static void test_kept_type(void)
-{
-    static const enum dtype types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
-    const size_t large = 4 * 1024 * 1024;
-    for (size_t i = 0; i < 3; i++) {
-        CHECK(linear_kept_type(types[i], 1) == DTYPE_F32);
-        CHECK(linear_kept_type(types[i], large - 1) == DTYPE_F32);
-        CHECK(linear_kept_type(types[i], large) == types[i]);
-        CHECK(linear_element_size(types[i]) == (types[i] == DTYPE_F32 ? 4u : 2u));
-    }
-}
-
 /* Random 16-bit numbers of ordinary size. */
 static uint16_t *draw_narrow(struct draw *draw, enum dtype dtype, size_t n)
 {
@@ -89,9 +76,30 @@ static uint16_t *draw_narrow(struct draw *draw, enum dtype dtype, size_t n)
     return values;
 }
 
-/* A layer on rows that lie apart: its 16-bit weights give what the same ones give widened
- * and packed, to the bit where sums have one order; and the first row is the sum in
- * double. */
+/* The panels of a 16-bit weight: those of its places, counted from 1, looked up. */
+static uint16_t *
+pack_narrow(const uint16_t *narrow, size_t inputs, size_t outputs, bool gated)
+{
+    const size_t n = inputs * outputs * (gated ? 2 : 1);
+    const size_t size = gated ? product_gated_size(outputs, inputs)
+                              : product_packed_size(outputs, inputs);
+    float *places = malloc((n + size) * sizeof(*places)), *packed = places + n;
+    uint16_t *panels = malloc(size * sizeof(*panels));
+    CHECK(places != NULL && panels != NULL && n < 1 << 24);
+    for (size_t i = 0; i < n; i++)
+        places[i] = (float)(i + 1);
+    if (gated)
+        product_pack_gated(places, places + inputs * outputs, outputs, inputs, packed);
+    else
+        product_pack(places, inputs, outputs, inputs, packed);
+    for (size_t i = 0; i < size; i++)
+        panels[i] = packed[i] > 0.0f ? narrow[(size_t)packed[i] - 1] : 0;
+    free(places);
+    return panels;
+}
+
+/* A layer on rows that lie apart: its 16-bit panels give the bits that the same ones give
+ * widened; and the first row is the sum in double. */
 static void expect_same_as_widened(const struct kernels *kernels,
                                    enum dtype dtype,
                                    size_t inputs,
@@ -102,32 +110,31 @@ static void expect_same_as_widened(const struct kernels *kernels,
     struct draw draw = {inputs};
     const size_t in_stride = inputs + 3, out_stride = outputs + 2;
     const size_t n = inputs * outputs * (gated ? 2 : 1);
+    const size_t size = gated ? product_gated_size(outputs, inputs)
+                              : product_packed_size(outputs, inputs);
     uint16_t *narrow = draw_narrow(&draw, dtype, n);
-    float *wide = malloc(n * sizeof(*wide));
-    float *packed = malloc(2 * product_packed_size(outputs, inputs) * sizeof(*packed));
-    float *panel = malloc(linear_panel(inputs) * sizeof(*panel));
-    CHECK(wide != NULL && packed != NULL && panel != NULL);
+    uint16_t *panels = pack_narrow(narrow, inputs, outputs, gated);
+    float *wide = malloc(n * sizeof(*wide)),
+          *wide_panels = malloc(size * sizeof(*wide_panels));
+    CHECK(wide != NULL && wide_panels != NULL);
     float *bias = draw_floats(&draw, outputs), *in = draw_floats(&draw, ROWS * in_stride);
     float *a = draw_floats(&draw, ROWS * out_stride),
           *b = draw_floats(&draw, ROWS * out_stride);
     memcpy(b, a, ROWS * out_stride * sizeof(float));
     linear_widen(dtype, narrow, n, wide);
-    if (gated)
-        product_pack_gated(wide, wide + inputs * outputs, outputs, inputs, packed);
-    else
-        product_pack(wide, inputs, outputs, inputs, packed);
+    linear_widen(dtype, panels, size, wide_panels);
 
-    struct linear layer = {inputs, outputs, gated, dtype, narrow, gated ? NULL : bias};
+    struct linear layer = {inputs, outputs, gated, dtype, panels, gated ? NULL : bias};
     struct linear_rows rows = {.rows = ROWS,
                                .in = in,
                                .in_stride = in_stride,
                                .out = a,
                                .out_stride = out_stride};
-    linear_apply(kernels, &layer, &rows, panel);
+    linear_apply(kernels, &layer, &rows);
     layer.dtype = DTYPE_F32;
-    layer.data = packed;
+    layer.data = wide_panels;
     rows.out = b;
-    linear_apply(kernels, &layer, &rows, panel);
+    linear_apply(kernels, &layer, &rows);
     CHECK(memcmp(a, b, ROWS * out_stride * sizeof(float)) == 0);
     for (size_t o = 0; !gated && o < outputs; o++) {
         double sum = (double)bias[o];
@@ -136,16 +143,16 @@ static void expect_same_as_widened(const struct kernels *kernels,
         CHECK(fabs((double)a[o] - sum) <= 1e-6 * sqrt((double)inputs) + 1e-6);
     }
     free(narrow);
+    free(panels);
     free(wide);
-    free(packed);
-    free(panel);
+    free(wide_panels);
     free(bias);
     free(in);
     free(a);
     free(b);
 }
 
-/* Around pairs of panels, and of the size at which weights stay narrow. */
+/* Around pairs of panels. */
 static void test_narrow(const struct kernels *kernels)
 {
     for (size_t gated = 0; gated < 2; gated++) {
@@ -162,7 +169,6 @@ int main(void)
     test_all_numbers(DTYPE_F16, 5);
     test_all_numbers(DTYPE_BF16, 8);
     test_known_numbers();
-    test_kept_type();
     each_kernels(test_narrow);
     return 0;
 }

@@ -24,7 +24,7 @@ static struct parse parse(const char *words)
     static char kept[64][256];
     static size_t n_kept;
     CHECK(n_kept < sizeof(kept) / sizeof(kept[0]) && strlen(words) < sizeof(line));
-    char *copy = strcpy(kept[n_kept++], words), *rest = NULL;
+    char *copy = memcpy(kept[n_kept++], words, strlen(words) + 1), *rest = NULL;
     int argc = 1;
     for (char *word = strtok_r(copy, " ", &rest); word != NULL;
          word = strtok_r(NULL, " ", &rest)) {
