@@ -18,13 +18,12 @@
 struct convolution {
     size_t height, width; /* of the output */
     size_t in_channels, out_channels;
-    bool doubled; /* the input is [height/2, width/2, in_channels], each pixel read as 2x2
-                   */
+    bool doubled; /* the input is [height/2, width/2, ..], each pixel read as 2x2 */
+    enum panel_type type;
     const float *in;
     const void *panels; /* of [out_channels, 3, 3, in_channels], packed */
-    enum panel_type type;
-    const float *bias; /* [out_channels] */
-    float *out;        /* [height, width, out_channels] */
+    const float *bias;  /* [out_channels] */
+    float *out;         /* [height, width, out_channels] */
 };
 
 /* Floats of scratch that convolution_apply needs. */

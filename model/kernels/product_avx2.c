@@ -97,19 +97,15 @@ static void part(
     }
 }
 
-static void tile(size_t rows,
-                 size_t n_panels,
-                 const struct product *p,
-                 const float *in,
-                 const void *panels,
-                 float *sums)
+static void tile(size_t rows, size_t n_panels, const struct product_place *place)
 {
-    const unsigned char *bytes = panels;
+    const struct product *p = place->p;
+    const unsigned char *bytes = place->panels;
     size_t panel = PANEL * p->inputs * product_value_size(p->type);
     for (size_t i = 0; i < n_panels; i++) {
         for (size_t first = 0; first < rows; first += ROWS)
-            part(size_min(ROWS, rows - first), p, in + first * p->in_stride,
-                 bytes + i * panel, sums + first * PAIR + i * PANEL);
+            part(size_min(ROWS, rows - first), p, place->in + first * p->in_stride,
+                 bytes + i * panel, place->sums + first * PAIR + i * PANEL);
     }
 }
 

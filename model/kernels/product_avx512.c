@@ -23,13 +23,14 @@ load(enum panel_type type, const void *panel, size_t v)
 static inline __attribute__((always_inline)) void fill(size_t rows,
                                                        size_t n_panels,
                                                        enum panel_type type,
-                                                       const struct product *p,
-                                                       const float *in,
-                                                       const void *panels,
-                                                       float *sums)
+                                                       const struct product_place *place)
 {
     __m512 first[PRODUCT_ROWS], second[PRODUCT_ROWS];
-    size_t inputs = p->inputs, stride = p->in_stride, other = inputs * PANEL;
+    size_t inputs = place->p->inputs, stride = place->p->in_stride;
+    size_t other = inputs * PANEL;
+    const float *in = place->in;
+    const void *panels = place->panels;
+    float *sums = place->sums;
 #pragma GCC unroll 12
     for (size_t r = 0; r < rows; r++)
         first[r] = second[r] = _mm512_setzero_ps();
@@ -53,86 +54,71 @@ static inline __attribute__((always_inline)) void fill(size_t rows,
     }
 }
 
-static inline __attribute__((always_inline)) void fill_rows(size_t rows,
-                                                            size_t n_panels,
-                                                            enum panel_type type,
-                                                            const struct product *p,
-                                                            const float *in,
-                                                            const void *panels,
-                                                            float *sums)
+static inline __attribute__((always_inline)) void fill_rows(
+    size_t rows, size_t n_panels, enum panel_type type, const struct product_place *place)
 {
     switch (rows) {
     case 1:
-        fill(1, n_panels, type, p, in, panels, sums);
+        fill(1, n_panels, type, place);
         break;
     case 2:
-        fill(2, n_panels, type, p, in, panels, sums);
+        fill(2, n_panels, type, place);
         break;
     case 3:
-        fill(3, n_panels, type, p, in, panels, sums);
+        fill(3, n_panels, type, place);
         break;
     case 4:
-        fill(4, n_panels, type, p, in, panels, sums);
+        fill(4, n_panels, type, place);
         break;
     case 5:
-        fill(5, n_panels, type, p, in, panels, sums);
+        fill(5, n_panels, type, place);
         break;
     case 6:
-        fill(6, n_panels, type, p, in, panels, sums);
+        fill(6, n_panels, type, place);
         break;
     case 7:
-        fill(7, n_panels, type, p, in, panels, sums);
+        fill(7, n_panels, type, place);
         break;
     case 8:
-        fill(8, n_panels, type, p, in, panels, sums);
+        fill(8, n_panels, type, place);
         break;
     case 9:
-        fill(9, n_panels, type, p, in, panels, sums);
+        fill(9, n_panels, type, place);
         break;
     case 10:
-        fill(10, n_panels, type, p, in, panels, sums);
+        fill(10, n_panels, type, place);
         break;
     case 11:
-        fill(11, n_panels, type, p, in, panels, sums);
+        fill(11, n_panels, type, place);
         break;
     case 12:
-        fill(12, n_panels, type, p, in, panels, sums);
+        fill(12, n_panels, type, place);
         break;
     default:
         break;
     }
 }
 
-static inline __attribute__((always_inline)) void fill_panels(size_t rows,
-                                                              size_t n_panels,
-                                                              enum panel_type type,
-                                                              const struct product *p,
-                                                              const float *in,
-                                                              const void *panels,
-                                                              float *sums)
+static inline __attribute__((always_inline)) void fill_panels(
+    size_t rows, size_t n_panels, enum panel_type type, const struct product_place *place)
 {
     if (n_panels == 2)
-        fill_rows(rows, 2, type, p, in, panels, sums);
+        fill_rows(rows, 2, type, place);
     else
-        fill_rows(rows, 1, type, p, in, panels, sums);
+        fill_rows(rows, 1, type, place);
 }
 
-static void tile(size_t rows,
-                 size_t n_panels,
-                 const struct product *p,
-                 const float *in,
-                 const void *panels,
-                 float *sums)
+static void tile(size_t rows, size_t n_panels, const struct product_place *place)
 {
-    switch (p->type) {
+    switch (place->p->type) {
     case PANEL_F32:
-        fill_panels(rows, n_panels, PANEL_F32, p, in, panels, sums);
+        fill_panels(rows, n_panels, PANEL_F32, place);
         break;
     case PANEL_F16:
-        fill_panels(rows, n_panels, PANEL_F16, p, in, panels, sums);
+        fill_panels(rows, n_panels, PANEL_F16, place);
         break;
     case PANEL_BF16:
-        fill_panels(rows, n_panels, PANEL_BF16, p, in, panels, sums);
+        fill_panels(rows, n_panels, PANEL_BF16, place);
         break;
     }
 }

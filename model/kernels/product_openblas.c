@@ -36,7 +36,7 @@ static void multiply_pair(
 /* Rows are taken in blocks that do not depend on anything but their number. */
 void product_openblas(const struct product *p)
 {
-    float sums[BLOCK_ROWS * PAIR];
+    float sums[BLOCK_ROWS * PAIR] = {0};
     size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
     size_t pairs = p->outputs / width + (p->outputs % width != 0);
     assert(p->inputs <= INT_MAX && p->in_stride <= INT_MAX);

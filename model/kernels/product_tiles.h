@@ -21,14 +21,18 @@
 
 enum { PRODUCT_ROWS = 12, PAIR = 2 * PANEL };
 
-/* Fills sums, [rows, PAIR], for 1 to PRODUCT_ROWS rows of p's input from `in` on, and 1
- * or 2 panels. */
-typedef void product_tile(size_t rows,
-                          size_t n_panels,
-                          const struct product *p,
-                          const float *in,
-                          const void *panels,
-                          float *sums);
+/* Where a tile reads and writes: p's input from some row on, its panels from some pair
+ * on, and [rows, PAIR] sums. */
+struct product_place {
+    const struct product *p;
+    const float *in;
+    const void *panels;
+    float *sums;
+};
+
+/* Fills the sums of 1 to PRODUCT_ROWS rows and 1 or 2 panels. */
+typedef void
+product_tile(size_t rows, size_t n_panels, const struct product_place *place);
 
 /* The i-th panel, and its v-th value as float32. */
 static inline const void *product_panel(const struct product *p, size_t i)
@@ -102,7 +106,7 @@ static inline void product_finish(
 /* Pairs of panels outside, rows inside: a pair is read from memory once. */
 static inline void product_over_tiles(const struct product *p, product_tile *tile)
 {
-    float sums[PRODUCT_ROWS * PAIR];
+    float sums[PRODUCT_ROWS * PAIR] = {0};
     size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
     size_t pairs = p->outputs / width + (p->outputs % width != 0);
     for (size_t pair = 0; pair < pairs; pair++) {
@@ -110,7 +114,8 @@ static inline void product_over_tiles(const struct product *p, product_tile *til
         bool is_half = p->end != PRODUCT_GATED && p->outputs - pair * PAIR <= PANEL;
         for (size_t first = 0; first < p->rows; first += PRODUCT_ROWS) {
             size_t rows = size_min(PRODUCT_ROWS, p->rows - first);
-            tile(rows, is_half ? 1 : 2, p, p->in + first * p->in_stride, panels, sums);
+            struct product_place place = {p, p->in + first * p->in_stride, panels, sums};
+            tile(rows, is_half ? 1 : 2, &place);
             product_finish(p, first, rows, pair, sums);
         }
     }
