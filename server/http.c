@@ -33,6 +33,7 @@ struct listener {
 struct http {
     struct http_shared shared;
     struct listener service, admin;
+    MHD_socket refused; /* the service's socket after http_refuse */
 };
 
 /* NOLINTNEXTLINE(readability-function-size): the signature is the library's. */
@@ -140,6 +141,7 @@ http_create(struct http **out, const struct http_setting *setting, struct err *e
     if (http == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the http server");
     http->shared.setting = *setting;
+    http->refused = MHD_INVALID_SOCKET;
     atomic_init(&http->shared.phase, HTTP_SERVING);
     pending_init(&http->shared.unanswered);
     enum err_code code =
@@ -167,9 +169,11 @@ void http_start_draining(struct http *http)
 void http_refuse(struct http *http)
 {
     atomic_store(&http->shared.phase, HTTP_REFUSING);
-    MHD_socket socket = MHD_quiesce_daemon(http->service.daemon);
-    if (socket != MHD_INVALID_SOCKET)
-        (void)close(socket);
+    /* libmicrohttpd's thread may still look at the socket, so it is shut down now, which
+     * refuses new connections, and closed when that thread has ended. */
+    http->refused = MHD_quiesce_daemon(http->service.daemon);
+    if (http->refused != MHD_INVALID_SOCKET)
+        (void)shutdown(http->refused, SHUT_RDWR);
 }
 
 bool http_wait_answered(struct http *http, uint64_t milliseconds)
@@ -185,6 +189,8 @@ void http_destroy(struct http *http)
         MHD_stop_daemon(http->service.daemon);
     if (http->admin.daemon != NULL)
         MHD_stop_daemon(http->admin.daemon);
+    if (http->refused != MHD_INVALID_SOCKET)
+        (void)close(http->refused);
     pending_finish(&http->shared.unanswered);
     free(http);
 }
