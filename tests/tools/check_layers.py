@@ -55,6 +55,7 @@ FOLDERS = [
 # stands neither here nor in SYSTEM is refused, so that a new dependency is a decision.
 LIBRARIES = {
     "cblas.h": ["model/kernels/product_openblas.c"],
+    "cpuid.h": ["model/kernels/kernels.c"],
     "immintrin.h": [
         "model/kernels/*_avx2.c",
         "model/kernels/*_avx512*.c",
