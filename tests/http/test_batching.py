@@ -5,7 +5,7 @@ import unittest
 from sluice_server import HOUSE, SLOW, Server, in_parallel
 
 CLIENTS = 16
-REQUESTS = 32 if SLOW else 160
+REQUESTS = 24 if SLOW else 160
 
 
 class BatchingTest(unittest.TestCase):
