@@ -22,7 +22,6 @@ struct autoencoder_kl {
     bool has_post_quant, has_attention;
     float norm_epsilon; /* of the latents' batch norm */
     const struct kernels *kernels;
-    struct weights *weights;
     const float *mean, *variance; /* [4 latent_channels] */
     struct linear post_quant, convolution_in, convolution_out;
     struct group_norm norm_out;
@@ -80,9 +79,9 @@ next_step(struct autoencoder_kl *m, enum step_kind kind, size_t in, size_t out)
     return step;
 }
 
-static void bind_resnet(struct autoencoder_kl *m, size_t in, size_t out)
+static void
+bind_resnet(struct autoencoder_kl *m, struct weights *w, size_t in, size_t out)
 {
-    struct weights *w = m->weights;
     struct autoencoder_step *step = next_step(m, STEP_RESNET, in, out);
     bind_norm(w, &step->norm1, "norm1.weight", "norm1.bias", in);
     weights_convolution(w, &step->convolution1, "conv1", out, in, 3);
@@ -92,9 +91,8 @@ static void bind_resnet(struct autoencoder_kl *m, size_t in, size_t out)
         weights_convolution(w, &step->shortcut, "conv_shortcut", out, in, 1);
 }
 
-static void bind_attention(struct autoencoder_kl *m, size_t n)
+static void bind_attention(struct autoencoder_kl *m, struct weights *w, size_t n)
 {
-    struct weights *w = m->weights;
     struct autoencoder_step *step = next_step(m, STEP_ATTENTION, n, n);
     bind_norm(w, &step->norm1, "group_norm.weight", "group_norm.bias", n);
     weights_linear(w, &step->q, "to_q", n, n, true);
@@ -103,24 +101,23 @@ static void bind_attention(struct autoencoder_kl *m, size_t n)
     weights_linear(w, &step->to_out, "to_out.0", n, n, true);
 }
 
-static void bind_steps(struct autoencoder_kl *m)
+static void bind_steps(struct autoencoder_kl *m, struct weights *w)
 {
-    struct weights *w = m->weights;
     size_t n = m->channels[m->n_levels - 1];
     m->n_steps = 0;
     weights_prefix(w, "decoder.mid_block.resnets.0.");
-    bind_resnet(m, n, n);
+    bind_resnet(m, w, n, n);
     if (m->has_attention) {
         weights_prefix(w, "decoder.mid_block.attentions.0.");
-        bind_attention(m, n);
+        bind_attention(m, w, n);
     }
     weights_prefix(w, "decoder.mid_block.resnets.1.");
-    bind_resnet(m, n, n);
+    bind_resnet(m, w, n, n);
     for (size_t level = 0; level < m->n_levels; level++) {
         size_t out = m->channels[m->n_levels - 1 - level];
         for (size_t i = 0; i < m->layers; i++) {
             weights_prefix(w, "decoder.up_blocks.%zu.resnets.%zu.", level, i);
-            bind_resnet(m, i == 0 ? n : out, out);
+            bind_resnet(m, w, i == 0 ? n : out, out);
         }
         n = out;
         if (level + 1 == m->n_levels)
@@ -131,10 +128,9 @@ static void bind_steps(struct autoencoder_kl *m)
     }
 }
 
-static void bind(void *self)
+static void bind(void *self, struct weights *w)
 {
     struct autoencoder_kl *m = self;
-    struct weights *w = m->weights;
     size_t latent = m->latent_channels, last = m->channels[m->n_levels - 1];
     weights_prefix(w, "%s", "");
     weights_vector(w, &m->mean, "bn.running_mean", PATCH * PATCH * latent);
@@ -146,13 +142,12 @@ static void bind(void *self)
     bind_norm(w, &m->norm_out, "conv_norm_out.weight", "conv_norm_out.bias",
               m->channels[0]);
     weights_convolution(w, &m->convolution_out, "conv_out", COLOURS, m->channels[0], 3);
-    bind_steps(m);
+    bind_steps(m, w);
 }
 
 static void destroy(void *self)
 {
     struct autoencoder_kl *m = self;
-    weights_close(m->weights);
     free(m);
 }
 
@@ -239,7 +234,7 @@ static size_t scratch(const void *self, size_t latent_tokens)
 }
 
 static enum err_code
-open_parts(struct autoencoder_kl *m, const char *folder, struct err *err)
+configure(struct autoencoder_kl *m, const char *folder, struct err *err)
 {
     struct config config;
     enum err_code code = config_open(&config, folder, "config.json", err);
@@ -248,13 +243,7 @@ open_parts(struct autoencoder_kl *m, const char *folder, struct err *err)
     read_config(m, &config);
     code = config_check(&config, err);
     config_close(&config);
-    if (code != ERR_OK)
-        return code;
-    code = weights_open(&m->weights, folder, "diffusion_pytorch_model", m->kernels, err);
-    if (code != ERR_OK)
-        return code;
-    bind(m);
-    return weights_check(m->weights, err);
+    return code;
 }
 
 enum err_code autoencoder_kl_open(struct component *component,
@@ -267,13 +256,16 @@ enum err_code autoencoder_kl_open(struct component *component,
     if (m == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
     m->kernels = kernels;
-    enum err_code code = open_parts(m, folder, err);
+    enum err_code code = configure(m, folder, err);
     if (code != ERR_OK) {
         destroy(m);
         return code;
     }
+    *component = (struct component){.self = m, .bind = bind, .destroy = destroy};
+    code = component_open(component, folder, "diffusion_pytorch_model", kernels, err);
+    if (code != ERR_OK)
+        return code;
     assert(m->n_levels > 0); /* config_check saw to it */
-    *component = (struct component){m, m->weights, bind, destroy};
     *autoencoder = (struct autoencoder){
         .self = m,
         .channels = PATCH * PATCH * m->latent_channels,

@@ -15,19 +15,28 @@
 
 struct component {
     void *self;              /* NULL: not opened */
-    struct weights *weights; /* owned by self */
+    struct weights *weights; /* NULL until component_open */
 
-    /* Names every tensor of the model to the weights: run once by opening, to check, and
-     * once by component_load, to read. */
-    void (*bind)(void *self);
+    /* Names every tensor of the model to the weights: run once by component_open, to
+     * check, and once by component_load, to read. */
+    void (*bind)(void *self, struct weights *weights);
     void (*destroy)(void *self);
 };
+
+/* The component has self, bind and destroy, and its config is read: opens
+ * <folder>/<stem>.safetensors or its shards, and checks them. On failure the component is
+ * destroyed. */
+enum err_code component_open(struct component *component,
+                             const char *folder,
+                             const char *stem,
+                             const struct kernels *kernels,
+                             struct err *err);
 
 /* Reads the weights; each tensor is also added to *digest. */
 enum err_code
 component_load(struct component *component, struct digest *digest, struct err *err);
 
-/* Accepts a component that was never opened. */
+/* Accepts a component that was never opened, or half. */
 void component_destroy(struct component *component);
 
 #endif

@@ -17,7 +17,6 @@ enum { TIME_SCALE = 1000 };
 struct flux2 {
     const struct kernels *kernels;
     struct flux2_config config;
-    struct weights *weights;
     struct linear image_in, context_in, time_in, time_out;
     struct linear image_modulation, text_modulation, single_modulation;
     struct linear norm_out, out;
@@ -32,9 +31,8 @@ struct item_state {
     float *cosine, *sine;
 };
 
-static void bind_double_blocks(struct flux2 *m)
+static void bind_double_blocks(struct flux2 *m, struct weights *w)
 {
-    struct weights *w = m->weights;
     size_t d = m->config.sizes.width, mlp = m->config.sizes.mlp,
            head = m->config.sizes.head_size;
     /* The same layers under the names that diffusers gives them in either stream. */
@@ -65,10 +63,9 @@ static void bind_double_blocks(struct flux2 *m)
     }
 }
 
-static void bind(void *self)
+static void bind(void *self, struct weights *w)
 {
     struct flux2 *m = self;
-    struct weights *w = m->weights;
     size_t d = m->config.sizes.width, mlp = m->config.sizes.mlp,
            head = m->config.sizes.head_size;
     weights_prefix(w, "%s", "");
@@ -86,7 +83,7 @@ static void bind(void *self)
     weights_prefix(w, "time_guidance_embed.timestep_embedder.");
     weights_linear(w, &m->time_in, "linear_1", d, m->config.time_channels, false);
     weights_linear(w, &m->time_out, "linear_2", d, d, false);
-    bind_double_blocks(m);
+    bind_double_blocks(m, w);
     for (size_t i = 0; i < m->config.n_single; i++) {
         struct flux2_single_block *block = &m->single_blocks[i];
         weights_prefix(w, "single_transformer_blocks.%zu.attn.", i);
@@ -102,7 +99,6 @@ static void bind(void *self)
 static void destroy(void *self)
 {
     struct flux2 *m = self;
-    weights_close(m->weights);
     free(m->double_blocks);
     free(m->single_blocks);
     free(m);
@@ -361,7 +357,7 @@ static size_t scratch(const void *self, const struct velocity_load *load)
     return size_add(shared, size_add(largest, size_multiply(load->items, arena.used)));
 }
 
-static enum err_code open_parts(struct flux2 *m, const char *folder, struct err *err)
+static enum err_code configure(struct flux2 *m, const char *folder, struct err *err)
 {
     enum err_code code = flux2_config_read(&m->config, folder, err);
     if (code != ERR_OK)
@@ -371,11 +367,7 @@ static enum err_code open_parts(struct flux2 *m, const char *folder, struct err 
     m->single_blocks = calloc(m->config.n_single + 1, sizeof(*m->single_blocks));
     if (m->double_blocks == NULL || m->single_blocks == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
-    code = weights_open(&m->weights, folder, "diffusion_pytorch_model", m->kernels, err);
-    if (code != ERR_OK)
-        return code;
-    bind(m);
-    return weights_check(m->weights, err);
+    return ERR_OK;
 }
 
 enum err_code flux2_open(struct component *component,
@@ -388,12 +380,15 @@ enum err_code flux2_open(struct component *component,
     if (m == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
     m->kernels = kernels;
-    enum err_code code = open_parts(m, folder, err);
+    enum err_code code = configure(m, folder, err);
     if (code != ERR_OK) {
         destroy(m);
         return code;
     }
-    *component = (struct component){m, m->weights, bind, destroy};
+    *component = (struct component){.self = m, .bind = bind, .destroy = destroy};
+    code = component_open(component, folder, "diffusion_pytorch_model", kernels, err);
+    if (code != ERR_OK)
+        return code;
     *velocity = (struct velocity){
         .self = m,
         .channels = m->config.channels,

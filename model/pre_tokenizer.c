@@ -85,7 +85,7 @@ static bool is_lower(char c)
 
 static enum err_code refuse(const char *at, size_t length, struct err *err)
 {
-    return err_set(err, ERR_UNSUPPORTED, "the regex construct '%.*s' is not implemented",
+    return err_set(err, ERR_UNSUPPORTED, "the regex construct '%.*s' is not supported",
                    (int)length, at);
 }
 

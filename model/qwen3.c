@@ -21,7 +21,6 @@ struct qwen3 {
     double theta;
     struct qwen3_taps taps;
     const struct kernels *kernels;
-    struct weights *weights;
     struct linear embedding;
     struct layer *layers; /* as many as the last tap needs */
 };
@@ -110,10 +109,9 @@ static void settle_taps(struct qwen3 *m, struct config *config)
     }
 }
 
-static void bind(void *self)
+static void bind(void *self, struct weights *w)
 {
     struct qwen3 *m = self;
-    struct weights *w = m->weights;
     size_t queries = m->heads * m->head_size, keys = m->key_heads * m->head_size;
     weights_prefix(w, "model.");
     weights_table(w, &m->embedding, "embed_tokens", m->vocabulary, m->width);
@@ -138,7 +136,6 @@ static void bind(void *self)
 static void destroy(void *self)
 {
     struct qwen3 *m = self;
-    weights_close(m->weights);
     free(m->layers);
     free(m);
 }
@@ -336,7 +333,7 @@ static size_t scratch(const void *self, size_t n)
     return size_add(arena.used, compute_scratch(&unit));
 }
 
-static enum err_code open_parts(struct qwen3 *m, const char *folder, struct err *err)
+static enum err_code configure(struct qwen3 *m, const char *folder, struct err *err)
 {
     struct config config;
     enum err_code code = config_open(&config, folder, "config.json", err);
@@ -352,11 +349,7 @@ static enum err_code open_parts(struct qwen3 *m, const char *folder, struct err 
     m->layers = calloc(m->n_layers, sizeof(*m->layers));
     if (m->layers == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
-    code = weights_open(&m->weights, folder, "model", m->kernels, err);
-    if (code != ERR_OK)
-        return code;
-    bind(m);
-    return weights_check(m->weights, err);
+    return ERR_OK;
 }
 
 enum err_code qwen3_open(struct component *component,
@@ -371,12 +364,15 @@ enum err_code qwen3_open(struct component *component,
         return err_set(err, ERR_NO_MEMORY, "%s: no memory", folder);
     m->kernels = kernels;
     m->taps = *taps;
-    enum err_code code = open_parts(m, folder, err);
+    enum err_code code = configure(m, folder, err);
     if (code != ERR_OK) {
         destroy(m);
         return code;
     }
-    *component = (struct component){m, m->weights, bind, destroy};
+    *component = (struct component){.self = m, .bind = bind, .destroy = destroy};
+    code = component_open(component, folder, "model", kernels, err);
+    if (code != ERR_OK)
+        return code;
     *encoder = (struct text_encoder){
         .self = m,
         .width = m->taps.n * m->width,
