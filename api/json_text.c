@@ -1,7 +1,11 @@
 #include "api/json_text.h"
 
+#include "base/text.h"
+
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *json_text_kind(const json_t *value)
@@ -73,6 +77,22 @@ json_t *json_text_load(const char *body, size_t length, struct problem *problem)
     return NULL;
 }
 
+json_t *json_text_make(const char *text)
+{
+    size_t length = strlen(text);
+    if (text_is_utf8(text, length, NULL))
+        return json_stringn(text, length);
+    char *plain = malloc(length);
+    json_t *out = NULL;
+    if (plain != NULL) {
+        for (size_t i = 0; i < length; i++)
+            plain[i] = (signed char)text[i] < 0 ? '_' : text[i];
+        out = json_stringn(plain, length);
+    }
+    free(plain);
+    return out;
+}
+
 static int append(const char *data, size_t length, void *buf)
 {
     return buf_append(buf, data, length) ? 0 : -1;
@@ -86,7 +106,15 @@ void json_text_write(json_t *root, struct buf *out)
     json_decref(root);
 }
 
+void json_text_write_open(json_t *root, struct buf *out)
+{
+    assert(root == NULL || json_object_size(root) > 0);
+    json_text_write(root, out);
+    if (!out->failed)
+        out->data[--out->length] = '\0';
+}
+
 void json_text_string(const char *text, struct buf *out)
 {
-    json_text_write(json_string(text), out);
+    json_text_write(json_text_make(text), out);
 }

@@ -25,9 +25,17 @@ const char *json_text_kind(const json_t *value);
 /* A value for request_field_set; borrows name and value. */
 struct request_value json_text_value(const char *name, const json_t *value);
 
+/* A string, new; NULL without memory. What is not UTF-8, as a model folder's name may not
+ * be, has its bytes beyond ASCII replaced by '_'. */
+json_t *json_text_make(const char *text);
+
 /* Appends `root`, compact, and takes it over. NULL, which is what building one without
  * memory gives, makes the buf fail. */
 void json_text_write(json_t *root, struct buf *out);
+
+/* The same for an object, but without its closing brace: members that are too large to be
+ * copied around follow, each behind a comma. */
+void json_text_write_open(json_t *root, struct buf *out);
 
 /* Appends a string in its quotes. */
 void json_text_string(const char *text, struct buf *out);
