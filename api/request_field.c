@@ -10,13 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a number may be. A low that equals high leaves one value, for a reason. */
-struct range {
-    double low, high;
-    size_t multiple_of; /* 0: any number, 1: an integer, else a multiple */
-    const char *reason; /* why there is one value only */
-};
-
 /* A value of one field on its way into a request. */
 struct reading {
     const struct request_field *field;
@@ -30,7 +23,7 @@ struct request_field {
     const char *name;
     bool (*read)(const struct reading *reading);
     /* Numbers only. */
-    struct range (*range)(const struct request_limits *limits);
+    struct request_range (*range)(const struct request_limits *limits);
     double (*get)(const struct request *request);
     void (*set)(struct request *request, double value);
     bool may_be_absent; /* which 0 then says, though it is out of range */
@@ -86,49 +79,51 @@ static void set_seed(struct request *request, double value)
     request->seed_was_given = true;
 }
 
-static struct range seed_range(const struct request_limits *limits)
+static struct request_range seed_range(const struct request_limits *limits)
 {
     (void)limits;
-    return (struct range){.low = 0, .high = UINT32_MAX, .multiple_of = 1};
+    return (struct request_range){.low = 0, .high = UINT32_MAX, .multiple_of = 1};
 }
 
-static struct range steps_range(const struct request_limits *limits)
+static struct request_range steps_range(const struct request_limits *limits)
 {
-    return (struct range){.low = 1, .high = limits->max_steps, .multiple_of = 1};
+    return (struct request_range){.low = 1, .high = limits->max_steps, .multiple_of = 1};
 }
 
 /* One side, when the other is as short as can be. A PNG has at most 2^31 - 1. */
-static struct range side_range(const struct request_limits *limits)
+static struct request_range side_range(const struct request_limits *limits)
 {
     size_t longest = size_min(limits->max_pixels / limits->patch, INT32_MAX);
     longest -= longest % limits->patch;
-    return (struct range){.low = (double)limits->patch,
-                          .high = (double)longest,
-                          .multiple_of = limits->patch};
+    return (struct request_range){.low = (double)limits->patch,
+                                  .high = (double)longest,
+                                  .multiple_of = limits->patch};
 }
 
-static struct range guidance_range(const struct request_limits *limits)
+static struct request_range guidance_range(const struct request_limits *limits)
 {
     if (limits->is_distilled)
-        return (struct range){.low = 1, .high = 1, .reason = "the model is distilled"};
-    return (struct range){.low = 1, .high = 20};
+        return (struct request_range){
+            .low = 1, .high = 1, .reason = "the model is distilled"};
+    return (struct request_range){.low = 1, .high = 20};
 }
 
-static struct range n_range(const struct request_limits *limits)
+static struct request_range n_range(const struct request_limits *limits)
 {
     (void)limits;
-    return (struct range){.low = 1, .high = REQUEST_MAX_IMAGES, .multiple_of = 1};
+    return (struct request_range){.low = 1, .high = REQUEST_MAX_IMAGES, .multiple_of = 1};
 }
 
-static struct range deadline_range(const struct request_limits *limits)
+static struct request_range deadline_range(const struct request_limits *limits)
 {
     (void)limits;
-    return (struct range){.low = 1, .high = REQUEST_MAX_DEADLINE, .multiple_of = 1};
+    return (struct request_range){
+        .low = 1, .high = REQUEST_MAX_DEADLINE, .multiple_of = 1};
 }
 
-static struct range preview_range(const struct request_limits *limits)
+static struct request_range preview_range(const struct request_limits *limits)
 {
-    return (struct range){.low = 0, .high = limits->max_steps, .multiple_of = 1};
+    return (struct request_range){.low = 0, .high = limits->max_steps, .multiple_of = 1};
 }
 
 /* "steps: expected an integer from 1 to 100, found <found>". */
@@ -138,7 +133,7 @@ static bool refuse_number(const struct request_field *field,
                           const char *found,
                           struct problem *problem)
 {
-    struct range range = field->range(limits);
+    struct request_range range = field->range(limits);
     char kind[40] = "a number", expected[EXPECTED_SIZE];
     if (range.multiple_of == 1)
         (void)snprintf(kind, sizeof(kind), "an integer");
@@ -158,14 +153,12 @@ static bool check_number(const struct request_field *field,
                          double value,
                          struct problem *problem)
 {
-    struct range range = field->range(limits);
+    struct request_range range = field->range(limits);
     bool fits = value >= range.low && value <= range.high; /* false for NaN */
     if (fits && (range.multiple_of == 0 || fmod(value, (double)range.multiple_of) == 0))
         return true;
-    char found[32];
-    (void)snprintf(found, sizeof(found), "%.15g", value);
-    if (strtod(found, NULL) != value)
-        (void)snprintf(found, sizeof(found), "%.17g", value);
+    char found[TEXT_NUMBER_SIZE];
+    text_from_double(found, value);
     return refuse_number(field, name, limits, found, problem);
 }
 
@@ -279,6 +272,12 @@ size_t request_field_index(const struct request_field *field)
 bool request_field_is_number(const struct request_field *field)
 {
     return field->range != NULL;
+}
+
+struct request_range request_field_range(const struct request_field *field,
+                                         const struct request_limits *limits)
+{
+    return field->range(limits);
 }
 
 bool request_field_set(const struct request_field *field,

@@ -49,6 +49,17 @@ size_t request_field_index(const struct request_field *field);
 
 bool request_field_is_number(const struct request_field *field);
 
+/* What a number may be. A low that equals high leaves one value, for a reason. */
+struct request_range {
+    double low, high;
+    size_t multiple_of; /* 0: any number, 1: an integer, else a multiple */
+    const char *reason; /* why there is one value only; static */
+};
+
+/* Numbers only. */
+struct request_range request_field_range(const struct request_field *field,
+                                         const struct request_limits *limits);
+
 /* Puts a value into a request. On false *problem is PROBLEM_INVALID, or PROBLEM_INTERNAL
  * without memory. */
 bool request_field_set(const struct request_field *field,

@@ -1,6 +1,7 @@
 #include "api/request_query.h"
 
 #include "api/request_field.h"
+#include "base/text.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -216,4 +217,37 @@ bool request_query_parse(struct request *out,
         request_finish(&parsing.request);
     }
     return is_good;
+}
+
+/* Unreserved characters (RFC 3986, section 2.3) stand for themselves. */
+static void write_escaped(const char *text, size_t length, struct buf *out)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] != '\0' && strchr(plain, text[i]) != NULL)
+            (void)buf_append(out, &text[i], 1);
+        else
+            (void)buf_print(out, "%%%02X", (unsigned)(unsigned char)text[i]);
+    }
+}
+
+void request_query_write(const struct request *request,
+                         unsigned index,
+                         const char *model,
+                         struct buf *out)
+{
+    const struct sampling *sampling = &request->sampling;
+    char guidance[TEXT_NUMBER_SIZE];
+    text_from_double(guidance, sampling->guidance);
+    (void)buf_print(out, "prompt=");
+    write_escaped(request->prompt, request->prompt_bytes, out);
+    (void)buf_print(out, "&negative_prompt=");
+    write_escaped(request->negative_prompt, request->negative_prompt_bytes, out);
+    (void)buf_print(out, "&seed=%lu&steps=%u&width=%zu&height=%zu&guidance=%s&solver=%s",
+                    (unsigned long)sampling->seed + index, sampling->steps,
+                    sampling->width, sampling->height, guidance,
+                    solver_name(sampling->solver));
+    if (model != NULL)
+        (void)buf_print(out, "&model=%s", model);
 }

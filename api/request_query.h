@@ -11,6 +11,7 @@
 #define SLUICE_API_REQUEST_QUERY_H
 
 #include "api/request.h"
+#include "base/buf.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,5 +30,13 @@ bool request_query_parse(struct request *out,
                          size_t length,
                          const struct request_limits *limits,
                          struct problem *problem);
+
+/* Appends the query of one image: every value that decides about it, defaults filled in,
+ * in a fixed order and spelling, so that equal requests give equal text. The image is the
+ * index-th of the request; model is a digest, NULL for none. */
+void request_query_write(const struct request *request,
+                         unsigned index,
+                         const char *model,
+                         struct buf *out);
 
 #endif
