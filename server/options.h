@@ -36,7 +36,9 @@ struct options {
     uint64_t port, admin_port; /* 0: any free one */
     uint64_t workers;          /* 0: one per processor that the cgroup grants */
     uint64_t max_batch;        /* requests stepped by one round */
+    uint64_t max_round;        /* milliseconds that a batch of steps may take */
     uint64_t queue;            /* requests that wait, beyond those that run */
+    uint64_t max_wait;         /* seconds that a newcomer may have to wait */
     uint64_t max_steps;
     uint64_t max_pixels;                 /* 0: the model's own limit */
     uint64_t context_cache;              /* bytes of encoded prompts kept */
