@@ -73,7 +73,7 @@ LIBRARIES = {
     ],
     "pcre2.h": ["model/pre_tokenizer.c"],
     "utf8proc.h": ["model/tokenizer.c", "model/pre_tokenizer.c"],
-    "png.h": ["api/png_image.c"],
+    "png.h": ["api/png_image.c", "api/png_read.c"],
     "zlib.h": ["api/png_image.c"],
     "microhttpd.h": ["server/http*"],
     "uv.h": ["server/engine*"],
