@@ -20,7 +20,8 @@ bench(struct model_setup *setup, const struct options *options, struct err *err)
         (void)fprintf(stderr, "measuring for about %lu s ...\n",
                       (unsigned long)options->seconds);
     if (code == ERR_OK)
-        code = benchmark_run(benchmark, setup, kernels, (double)options->seconds, err);
+        code = benchmark_run(benchmark, setup, kernels, (size_t)options->threads,
+                             (double)options->seconds, err);
     if (code == ERR_OK) {
         struct benchmark_subject subject = {bundle_info(setup->bundle), SLUICE_VERSION,
                                             machine_processors()};

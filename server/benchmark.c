@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/size.h"
 #include "model/kernels/peak.h"
+#include "server/helpers.h"
 
 #include <stdlib.h>
 
@@ -14,6 +15,13 @@ enum { MOST_RUNS = 25, LEAST_RUNS = 3, PEAK_TRIALS = 25, TEXT_TOKENS = 512 };
 static const double works = BENCHMARK_SIZES * (BENCHMARK_BATCHES + 1) + 1,
                     trials_share = 0.2;
 
+/* What is being measured. */
+struct plan {
+    struct benchmark *out;
+    const struct model_setup *setup;
+    double budget; /* seconds for each kind of work */
+};
+
 /* One kind of work: a call into the model, and what it needs. */
 struct probe {
     const struct bundle *bundle;
@@ -22,6 +30,7 @@ struct probe {
                           const struct run *run,
                           struct err *err);
     size_t scratch; /* bytes that the call needs */
+    struct team *team;
     float *in, *out, *context;
     struct velocity_item *list;
 };
@@ -115,7 +124,7 @@ static enum err_code time_work(struct benchmark_work *out,
     samples->n = 0;
     do {
         struct tally *tally = &samples->tallies[samples->n];
-        struct run run = {.scratch = scratch, .tally = tally};
+        struct run run = {.scratch = scratch, .team = probe->team, .tally = tally};
         *tally = (struct tally){0};
         uint64_t start = clock_now();
         code = probe->call(probe, &run, err);
@@ -163,9 +172,28 @@ static size_t probe_bytes(const struct probe *probe)
                     size_multiply(size_add(size_add(in, out), context), sizeof(float)));
 }
 
+/* With helpers for all threads but this one. */
+static enum err_code time_together(struct benchmark_work *out,
+                                   struct probe *probe,
+                                   const struct plan *plan,
+                                   struct arena *scratch,
+                                   struct err *err)
+{
+    struct helpers *helpers = NULL;
+    struct team team;
+    team_init(&team);
+    probe->team = &team;
+    enum err_code code =
+        helpers_start(&helpers, &team, plan->out->threads - 1, probe->scratch, err);
+    if (code == ERR_OK)
+        code = time_work(out, probe, scratch, plan->budget, err);
+    helpers_stop(helpers);
+    return code;
+}
+
 static enum err_code time_probe(struct benchmark_work *out,
                                 struct probe *probe,
-                                double budget,
+                                const struct plan *plan,
                                 struct err *err)
 {
     size_t in, results, context;
@@ -182,7 +210,7 @@ static enum err_code time_probe(struct benchmark_work *out,
                       probe->items, probe->width, probe->height)
             : arena_init(&scratch, probe->scratch, err);
     if (code == ERR_OK)
-        code = time_work(out, probe, &scratch, budget, err);
+        code = time_together(out, probe, plan, &scratch, err);
     arena_finish(&scratch);
     free(probe->in);
     free(probe->out);
@@ -190,13 +218,6 @@ static enum err_code time_probe(struct benchmark_work *out,
     free(probe->list);
     return code;
 }
-
-/* What is being measured. */
-struct plan {
-    struct benchmark *out;
-    const struct model_setup *setup;
-    double budget; /* seconds for each kind of work */
-};
 
 /* One round and one decode of the default size are worth any time. */
 static bool is_affordable(const struct plan *plan,
@@ -206,7 +227,8 @@ static bool is_affordable(const struct plan *plan,
 {
     bool is_usual = size == BENCHMARK_USUAL && probe->items <= 1;
     return (is_usual || seconds <= 4.0 * plan->budget) &&
-           probe_bytes(probe) <= plan->setup->memory_limit / 2;
+           size_multiply(probe_bytes(probe), plan->out->threads) <=
+               plan->setup->memory_limit / 2;
 }
 
 /* A size's rounds, the batch growing; each is expected to take in proportion. */
@@ -230,7 +252,7 @@ measure_rounds(const struct plan *plan, size_t at, double expected, struct err *
         };
         if (!is_affordable(plan, &probe, at, expected * (double)items))
             return ERR_OK;
-        enum err_code code = time_probe(&size->rounds[i], &probe, plan->budget, err);
+        enum err_code code = time_probe(&size->rounds[i], &probe, plan, err);
         if (code != ERR_OK)
             return code;
         expected = size->rounds[i].seconds / (double)items;
@@ -253,7 +275,7 @@ measure_decode(const struct plan *plan, size_t at, double expected, struct err *
     };
     if (!is_affordable(plan, &probe, at, expected))
         return ERR_OK;
-    return time_probe(&size->decode, &probe, plan->budget, err);
+    return time_probe(&size->decode, &probe, plan, err);
 }
 
 static enum err_code measure_encode(const struct plan *plan, struct err *err)
@@ -265,7 +287,7 @@ static enum err_code measure_encode(const struct plan *plan, struct err *err)
         .scratch = encoder->scratch(encoder->self,
                                     bundle_info(plan->setup->bundle)->text_tokens),
     };
-    return time_probe(&plan->out->encode, &probe, plan->budget, err);
+    return time_probe(&plan->out->encode, &probe, plan, err);
 }
 
 /* Half of the default's sides, the default's, and twice and four times them, whatever the
@@ -385,10 +407,12 @@ static enum err_code measure_trials(struct benchmark *out,
 enum err_code benchmark_run(struct benchmark *out,
                             const struct model_setup *setup,
                             const struct kernels *kernels,
+                            size_t threads,
                             double seconds,
                             struct err *err)
 {
-    *out = (struct benchmark){.peak = peak_measure(kernels, PEAK_TRIALS)};
+    *out = (struct benchmark){.threads = threads,
+                              .peak = peak_measure(kernels, PEAK_TRIALS)};
     struct plan plan = {out, setup, seconds * (1.0 - trials_share) / works};
     enum err_code code = measure_encode(&plan, err);
     if (code == ERR_OK)
@@ -399,12 +423,6 @@ enum err_code benchmark_run(struct benchmark *out,
     double peak = peak_measure(kernels, PEAK_TRIALS);
     out->peak = peak > out->peak ? peak : out->peak;
     return code;
-}
-
-double
-benchmark_share(const struct benchmark *benchmark, double operations, double seconds)
-{
-    return operations / (seconds * benchmark->peak);
 }
 
 bool benchmark_request(const struct benchmark *benchmark,

@@ -3,7 +3,8 @@
  * size, their layers, an encode and decodes, single kernels, and the most that one core
  * could do.
  *
- * All on one thread. A number is the median of several runs. What would take longer than
+ * On one thread, or on several that share each piece of work; single kernels always on
+ * one. A number is the median of several runs. What would take longer than
  * its share of the time, or more than half of the memory, is left out.
  *
  * Threads: the calling one. Ownership: plain values.
@@ -47,6 +48,7 @@ struct benchmark_trial {
 };
 
 struct benchmark {
+    size_t threads;
     double peak; /* operations a second of one core */
     struct benchmark_work encode;
     struct benchmark_size sizes[BENCHMARK_SIZES];
@@ -59,13 +61,9 @@ struct benchmark {
 enum err_code benchmark_run(struct benchmark *out,
                             const struct model_setup *setup,
                             const struct kernels *kernels,
+                            size_t threads,
                             double seconds,
                             struct err *err);
-
-/* Of the arithmetic that the core could have done in that time, the part that was done.
- */
-double
-benchmark_share(const struct benchmark *benchmark, double operations, double seconds);
 
 /* Seconds and operations of a picture of so many evaluations (one at a time): encode,
  * evaluations and decode. False when one of them was left out. */

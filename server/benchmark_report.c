@@ -11,9 +11,15 @@ static const char *const layer_names[] = {
     [TALLY_CONVOLUTION] = "convolution",
 };
 
+/* Of the arithmetic that all threads could have done in that time, the part that was. */
+static double share(const struct benchmark *b, double operations, double seconds)
+{
+    return operations / (seconds * b->peak * (double)b->threads);
+}
+
 static double percent(const struct benchmark *b, double operations, double seconds)
 {
-    return 100.0 * benchmark_share(b, operations, seconds);
+    return 100.0 * share(b, operations, seconds);
 }
 
 static void print_rounds(const struct benchmark *b, FILE *out)
@@ -49,11 +55,10 @@ static void print_rounds(const struct benchmark *b, FILE *out)
 
 static void print_requests(const struct benchmark *b, FILE *out)
 {
-    (void)fprintf(
-        out,
-        "\npictures: encode, so many evaluations and decode, alone on one core; "
-        "ms (share of the peak)\n%-12s",
-        "pixels");
+    (void)fprintf(out,
+                  "\npictures: encode, so many evaluations and decode, alone; "
+                  "ms (share of the peak)\n%-12s",
+                  "pixels");
     for (size_t i = 0; i < STEPS; i++)
         (void)fprintf(out, "%13s %-3u", "evaluations", steps[i]);
     (void)fputc('\n', out);
@@ -124,7 +129,7 @@ static void print_trials(const struct benchmark *b, FILE *out)
                       seconds * 1e6);
         if (operations > 0.0)
             (void)fprintf(out, "%9.1f %4.0f %%\n", operations / seconds / 1e9,
-                          percent(b, operations, seconds));
+                          percent(b, operations, seconds) * (double)b->threads);
         else
             (void)fprintf(out, "%9s %6s %10.3f\n", "", "",
                           seconds * 1e9 / ((double)trial->rows * (double)trial->inputs));
@@ -137,11 +142,11 @@ void benchmark_print_tables(const struct benchmark *b,
 {
     const struct bundle_info *info = subject->info;
     (void)fprintf(out,
-                  "%s: kernels %s, one thread of this machine's %zu processors\n"
+                  "%s: kernels %s, %zu of this machine's %zu processors\n"
                   "peak         %.1f GFLOP/s a core: fused multiply-adds in registers\n"
                   "encode       %.2f ms (%.0f %% of the peak), once a prompt\n",
-                  info->name, info->kernels, subject->processors, b->peak / 1e9,
-                  b->encode.seconds * 1e3,
+                  info->name, info->kernels, b->threads, subject->processors,
+                  b->peak / 1e9, b->encode.seconds * 1e3,
                   percent(b, b->encode.tally.operations, b->encode.seconds));
     print_rounds(b, out);
     print_requests(b, out);
@@ -169,7 +174,7 @@ write_arithmetic(const struct benchmark *b, double operations, double seconds, F
 {
     (void)fprintf(out, "\"ms\":%.6f,\"gflop\":%.6f,\"gflops\":%.3f,\"share\":%.5f",
                   seconds * 1e3, operations / 1e9, operations / seconds / 1e9,
-                  benchmark_share(b, operations, seconds));
+                  share(b, operations, seconds));
 }
 
 /* The members of one kind of work, with its layers. */
@@ -232,11 +237,12 @@ void benchmark_print_json(const struct benchmark *b,
                           const struct benchmark_subject *subject,
                           FILE *out)
 {
-    (void)fprintf(out,
-                  "{\"version\":\"%s\",\"model_digest\":\"%s\",\"kernels\":\"%s\","
-                  "\"processors\":%zu,\"peak_gflops\":%.3f,\n\"encode\":{",
-                  subject->version, subject->info->digest, subject->info->kernels,
-                  subject->processors, b->peak / 1e9);
+    (void)fprintf(
+        out,
+        "{\"version\":\"%s\",\"model_digest\":\"%s\",\"kernels\":\"%s\","
+        "\"processors\":%zu,\"threads\":%zu,\"peak_gflops\":%.3f,\n\"encode\":{",
+        subject->version, subject->info->digest, subject->info->kernels,
+        subject->processors, b->threads, b->peak / 1e9);
     write_work(b, &b->encode, out);
     (void)fputs("},\n\"sizes\":[", out);
     for (size_t i = 0; i < BENCHMARK_SIZES; i++)
@@ -249,7 +255,10 @@ void benchmark_print_json(const struct benchmark *b,
                       "\"outputs\":%zu,",
                       comma(i), trial_name(trial->kind), trial->rows, trial->inputs,
                       trial->outputs);
-        write_arithmetic(b, trial_operations(trial), b->trials[i].seconds, out);
+        double operations = trial_operations(trial), seconds = b->trials[i].seconds;
+        (void)fprintf(out, "\"ms\":%.6f,\"gflop\":%.6f,\"gflops\":%.3f,\"share\":%.5f",
+                      seconds * 1e3, operations / 1e9, operations / seconds / 1e9,
+                      operations / (seconds * b->peak));
         (void)fputc('}', out);
     }
     (void)fputs("]}\n", out);

@@ -68,6 +68,8 @@ const struct option option_table[OPTION_COUNT] = {
      "read all weights for it, however many", AT(digest), 0, false},
     {"seconds", "N", KIND_COUNT, BENCH, 1, 86400, "60", "about how long to measure",
      AT(seconds), 0, false},
+    {"threads", "N", KIND_COUNT, BENCH, 1, 256, "1", "that share each piece of work",
+     AT(threads), 0, false},
     {"json", NULL, KIND_BOOL, BENCH, 0, 0, "off", "for programs: JSON, no tables",
      AT(json), 0, false},
 };

@@ -55,6 +55,7 @@ struct options {
     bool digest; /* inspect: read all weights for it */
 
     uint64_t seconds; /* bench: about how long */
+    uint64_t threads; /* bench: that share each piece of work */
     bool json;        /* bench: for programs */
 };
 

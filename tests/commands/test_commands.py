@@ -143,6 +143,17 @@ class Bench(unittest.TestCase):
         found = json.loads(result.stdout)["sizes"][1]["rounds"][0]["gflop"]
         self.assertAlmostEqual(found, expected, delta=0.05 * expected)
 
+    def test_two_threads(self):
+        """They share the work: what is done stays the same."""
+        counted = []
+        for threads in (1, 2):
+            result = run("bench", "--model", TINY, "--seconds", 1, "--threads", threads, "--json")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            found = json.loads(result.stdout)
+            self.assertEqual(found["threads"], threads)
+            counted.append([row["gflop"] for row in found["sizes"][1]["decode"]["layers"]])
+        self.assertEqual(*counted)
+
     def test_tables(self):
         result = run("bench", "--model", TINY, "--seconds", 1)
         self.assertEqual(result.returncode, 0, result.stderr)
