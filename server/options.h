@@ -25,6 +25,7 @@ enum command {
     COMMAND_GENERATE = 2,
     COMMAND_INSPECT = 4,
     COMMAND_HEALTHCHECK = 8,
+    COMMAND_BENCH = 16,
 };
 
 struct options {
@@ -54,6 +55,10 @@ struct options {
     const char *output; /* a file's path */
 
     bool digest; /* inspect: read all weights for it */
+
+    uint64_t seconds; /* bench: about how long */
+    uint64_t threads; /* bench: that share each piece of work */
+    bool json;        /* bench: for programs */
 };
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };

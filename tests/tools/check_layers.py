@@ -29,9 +29,12 @@ FOLDERS = [
             # The public headers of model; the rest of it is private to its folder.
             "model/autoencoder.h",
             "model/bundle.h",
+            "model/kernels/peak.h",
+            "model/kernels/trial.h",
             "model/pixels.h",
             "model/run.h",
             "model/scheduler_config.h",
+            "model/tally.h",
             "model/text_encoder.h",
             "model/tokenizer.h",
             "model/velocity.h",
