@@ -24,7 +24,8 @@
     X(INVALID, 422, "invalid-request", "The request asks for what cannot be done")       \
     X(OVERLOADED, 429, "overloaded", "The service is full")                              \
     X(INTERNAL, 500, "internal", "The service failed")                                   \
-    X(UNAVAILABLE, 503, "unavailable", "The service is not ready")
+    X(UNAVAILABLE, 503, "unavailable", "The service is not ready")                       \
+    X(DEADLINE, 504, "deadline-passed", "The deadline has passed")
 
 enum problem_kind {
 #define X(name, status, type, title) PROBLEM_##name,

@@ -31,6 +31,7 @@ static enum err_code make_request(struct request *request,
     uint64_t seed = random_u32();
     struct sampling *sampling = &request->sampling;
     *sampling = limits->defaults;
+    request->n = 1;
     request->seed_was_given = options->seed != NULL;
     if (options->seed != NULL && !text_to_unsigned(options->seed, 0, UINT32_MAX, &seed))
         return err_set(err, ERR_INVALID,

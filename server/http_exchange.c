@@ -1,6 +1,7 @@
 #include "server/http_exchange.h"
 
 #include "api/accept.h"
+#include "api/request_json.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/random.h"
