@@ -15,6 +15,7 @@ from sluice_server import HOUSE, Server, parse_sample  # noqa: E402
 
 METRIC = re.compile(r"\b((?:sluice|process)_\w+)(?:\{([^}]*)\})?")
 RECORD = re.compile(r"\bsluice:[\w:]+")
+GROUPED = re.compile(r"\bby \(([^)]*)\)")
 LABEL = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 SCRAPE_LABELS = {"job", "instance", "pod", "namespace"}
 PARTS = ("_bucket", "_sum", "_count")
@@ -61,18 +62,24 @@ class NamesTest(unittest.TestCase):
                 return True
         return self.types.get(name) in ("counter", "gauge")
 
+    def lacking_labels(self, name, labels):
+        """Those that the metric does not have; none where no sample is there to tell."""
+        has = self.labels.get(name)
+        return set(labels) - has - SCRAPE_LABELS if has else set()
+
     def check(self, where, expressions):
         wrong = set()
         count = 0
         for expression in expressions:
-            for name, selectors in METRIC.findall(expression):
-                count += 1
+            metrics = METRIC.findall(expression)
+            count += len(metrics)
+            grouped = ", ".join(GROUPED.findall(expression))
+            for name, selectors in metrics:
                 if not self.known(name):
                     wrong.add(f"{where}: the server has no {name}")
-                for label in LABEL.findall(selectors):
-                    has = self.labels.get(name, set())
-                    if has and label not in has | SCRAPE_LABELS:
-                        wrong.add(f"{where}: {name} has no label {label}")
+                labels = LABEL.findall(selectors) + re.findall(r"\w+", grouped)
+                for label in self.lacking_labels(name, labels):
+                    wrong.add(f"{where}: {name} has no label {label}")
         self.assertGreater(count, 0, where)
         self.assertEqual(sorted(wrong), [])
 
