@@ -329,7 +329,10 @@ static void test_answer(void)
                               " {\"seed\": 8, \"b64_json\": \"Zg==\"}]}");
     buf_finish(&out);
 
+    struct answer undrawn = answer; /* links need no images */
+    undrawn.image_count = 0;
     struct openai_answer links = openai;
+    links.answer = &undrawn;
     links.public_url = "https://x.example/a\"b";
     openai_answer_write(&links, &out);
     CHECK(!out.failed);
