@@ -98,28 +98,16 @@ static bool set_side(struct reading *reading, const char *field, const char *dig
                              &reading->limits, reading->problem);
 }
 
-/* Copies the digits at the start of text; false when there are none, or too many for a
- * side. */
-static bool take_digits(const char **text, char digits[SIDE_SIZE])
-{
-    size_t n = strspn(*text, "0123456789");
-    if (n == 0 || n >= SIDE_SIZE)
-        return false;
-    memcpy(digits, *text, n);
-    digits[n] = '\0';
-    *text += n;
-    return true;
-}
-
 static bool read_size(struct reading *reading)
 {
     char width[SIDE_SIZE], height[SIDE_SIZE], found[REQUEST_QUOTE_SIZE];
     const char *size = json_string_value(reading->value);
     if (size != NULL && strcmp(size, "auto") == 0)
         return true;
-    const char *at = size;
-    bool is_good = size != NULL && take_digits(&at, width) && *at++ == 'x' &&
-                   take_digits(&at, height) && *at == '\0';
+    int end = 0; /* more digits than fit leave it 0 */
+    bool is_good = size != NULL &&
+                   sscanf(size, "%10[0-9]x%10[0-9]%n", width, height, &end) == 2 &&
+                   end > 0 && size[end] == '\0';
     if (is_good)
         return set_side(reading, "width", width) && set_side(reading, "height", height);
     request_quote(found, size != NULL ? size : json_text_kind(reading->value));
@@ -130,7 +118,7 @@ static bool read_size(struct reading *reading)
 static bool read_response_format(struct reading *reading)
 {
     static const char *const choices[] = {"b64_json", "url"};
-    size_t choice;
+    size_t choice = 0;
     if (!read_choice(reading, choices, 2, &choice))
         return false;
     reading->out->wants_links = choice == 1;
@@ -142,7 +130,7 @@ static bool read_response_format(struct reading *reading)
 static bool read_output_format(struct reading *reading)
 {
     static const char *const choices[] = {"png"};
-    size_t choice;
+    size_t choice = 0;
     return read_choice(reading, choices, 1, &choice);
 }
 
