@@ -17,6 +17,7 @@ from load_tools import (
     find_option,
     generate,
     usage,
+    wait_until,
 )
 
 LIMIT = 3  # seconds that a slow client is given
@@ -36,12 +37,16 @@ def long_request(seed):
     }
 
 
+def waiting_or_running(server):
+    metrics = server.metrics()
+    return metrics("sluice_running") + metrics("sluice_queue_length")
+
+
 def wait_until_idle(server, patience):
     """Seconds until nothing runs or waits; None when patience ends before."""
     begin = time.monotonic()
     while time.monotonic() - begin < patience:
-        metrics = server.metrics()
-        if metrics("sluice_running") == 0 and metrics("sluice_queue_length") == 0:
+        if waiting_or_running(server) == 0:
             return time.monotonic() - begin
         time.sleep(0.002)
     return None
@@ -54,7 +59,7 @@ def stop_of_work(run):
         server.picture({**long_request(0), "steps": 2})
         before = server.metrics()
         clients = [server.send(long_request(seed)) for seed in range(8)]
-        server.wait_for_gauges(running=8, queued=0)
+        wait_until(lambda: waiting_or_running(server) == len(clients), "all are there")
         time.sleep(run.pick(2, 0.3))
         after = server.metrics()
         for client in clients:
@@ -113,11 +118,11 @@ def leaving(run):
     }
 
 
-def slow_clients(server, kind, count, patience):
-    """The horde, in a process of its own."""
+def slow_clients(server, kind, count, renew, patience):
+    """The horde, in a process of its own (slow_clients.py)."""
     return subprocess.Popen(
         [sys.executable, "-B", HERE / "slow_clients.py", kind, f"127.0.0.1:{server.port}",
-         "--count", str(count), "--patience", str(patience)],
+         "--count", str(count), "--renew", str(renew), "--patience", str(patience)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -127,7 +132,7 @@ def usual_traffic(run, server, rate):
     """The p90 of clients at equal distances: the same each time, so that it compares."""
     report = generate(
         server.port,
-        *("--rate", f"{rate:.3f}", "--constant", "--seconds", run.duration(15, 1.5)),
+        *("--rate", f"{rate:.3f}", "--constant", "--seconds", run.duration(12, 1.5)),
         *("--mix", f"1:{run.mix}"),
     )
     check_nothing_lost(report)
@@ -145,7 +150,7 @@ def slow(kind, option):
             rate = 0.5 * capacity(run, server, run.mix)
             alone = usual_traffic(run, server, rate)
             before = usage(server.process.pid).descriptors
-            horde = slow_clients(server, kind, count, run.pick(60, 20))
+            horde = slow_clients(server, kind, count, run.duration(12, 1.5), 60)
             beside = usual_traffic(run, server, rate)
             report = json.loads(horde.communicate()[0])
             after = usage(server.process.pid).descriptors
@@ -177,7 +182,7 @@ def idle(run):
     with Server(run.model) as server:
         rate = 0.5 * capacity(run, server, run.mix)
         alone = usual_traffic(run, server, rate)
-        horde = slow_clients(server, "idle", count, run.pick(20, 4))
+        horde = slow_clients(server, "idle", count, 0, run.duration(12, 1.5) + 2)
         time.sleep(1)
         beside = usual_traffic(run, server, rate)
         report = json.loads(horde.communicate()[0])
