@@ -16,6 +16,7 @@ from load_tools import (
     check_nothing_lost,
     find_option,
     generate,
+    optional_options,
     usage,
     wait_until,
 )
@@ -55,7 +56,8 @@ def wait_until_idle(server, patience):
 def stop_of_work(run):
     """All of eight clients with long requests leave at once: after how many rounds does
     the server have nothing left to do?"""
-    with Server(run.model, "--max-steps", "1000") as server:
+    patient = optional_options(max_wait="3600")
+    with Server(run.model, "--max-steps", "1000", *patient) as server:
         server.picture({**long_request(0), "steps": 2})
         before = server.metrics()
         clients = [server.send(long_request(seed)) for seed in range(8)]
