@@ -1,4 +1,4 @@
-"""Scenarios about clients: those that leave, and those that are slow on purpose."""
+"""Scenarios about clients: those that leave, and those that hold on without need."""
 
 import json
 import subprocess
@@ -16,7 +16,6 @@ from load_tools import (
     check_nothing_lost,
     find_option,
     generate,
-    lost,
     usage,
 )
 
@@ -24,8 +23,17 @@ LIMIT = 3  # seconds that a slow client is given
 COMPARED = 40  # answers that are asked for again, alone
 
 
-def long_request(run, seed):
-    return {"prompt": "a cat", "seed": seed, "steps": 1000, "guidance": 1}
+def long_request(seed):
+    """Seconds of work, also on a tiny checkpoint."""
+    return {
+        "prompt": "a cat",
+        "seed": seed,
+        "steps": 1000,
+        "guidance": 20,
+        "solver": "heun",
+        "width": 128,
+        "height": 128,
+    }
 
 
 def wait_until_idle(server, patience):
@@ -43,9 +51,9 @@ def stop_of_work(run):
     """All of eight clients with long requests leave at once: after how many rounds does
     the server have nothing left to do?"""
     with Server(run.model, "--max-steps", "1000") as server:
-        server.picture({**long_request(run, 0), "steps": 2})
+        server.picture({**long_request(0), "steps": 2})
         before = server.metrics()
-        clients = [server.send(long_request(run, seed)) for seed in range(8)]
+        clients = [server.send(long_request(seed)) for seed in range(8)]
         server.wait_for_gauges(running=8, queued=0)
         time.sleep(run.pick(2, 0.3))
         after = server.metrics()
@@ -131,14 +139,13 @@ def slow(kind, option):
 
     def measure(run):
         count = run.pick(200, 50)
-        flag = find_option(option)
-        options = (flag, str(run.pick(LIMIT, 1)))
+        limit = run.pick(LIMIT, 1)
+        options = (find_option(option), str(limit))
         with Server(run.model, *options) as server:
             rate = 0.5 * capacity(run, server, run.mix)
             alone = usual_traffic(run, server, rate)
             before = usage(server.process.pid).descriptors
-            # Again and again, so that they are there during the whole traffic.
-            horde = slow_clients(server, kind, count, 60 if not run.short else 20)
+            horde = slow_clients(server, kind, count, run.pick(60, 20))
             beside = usual_traffic(run, server, rate)
             report = json.loads(horde.communicate()[0])
             after = usage(server.process.pid).descriptors
@@ -148,7 +155,7 @@ def slow(kind, option):
             raise AssertionError(f"descriptors: {before} before, {after} after")
         return {
             "connected": report["connected"],
-            "last cut, beyond the limit (s)": report["last_cut"] - float(options[1]),
+            "last cut, beyond the limit (s)": report["last_cut"] - limit,
             "p90 beside / alone": beside / alone,
             "p90 alone (ms)": alone,
         }
@@ -164,6 +171,23 @@ def slow(kind, option):
     )
 
 
+def idle(run):
+    """Connections that were opened and say nothing: more than there are places."""
+    count = run.pick(1000, 300)
+    with Server(run.model) as server:
+        rate = 0.5 * capacity(run, server, run.mix)
+        alone = usual_traffic(run, server, rate)
+        horde = slow_clients(server, "idle", count, run.pick(20, 4))
+        time.sleep(1)
+        beside = usual_traffic(run, server, rate)
+        report = json.loads(horde.communicate()[0])
+    return {
+        "connected": report["connected"],
+        "p90 beside / alone": beside / alone,
+        "p90 alone (ms)": alone,
+    }
+
+
 SCENARIOS = [
     Scenario(
         "leaving",
@@ -173,6 +197,12 @@ SCENARIOS = [
             Goal("rounds until idle", "<= 1.5", most=1.5),
             Goal("other answers that differ", "0", most=0),
         ],
+    ),
+    Scenario(
+        "idle",
+        "1,000 connections that say nothing",
+        idle,
+        [Goal("p90 beside / alone", "<= 1.15", most=1.15)],
     ),
     slow("header", r"--header-\w*timeout"),
     slow("body", r"--body-\w*timeout"),
