@@ -14,7 +14,7 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
                               struct arena *arena,
                               struct autoencoder_maps *maps)
 {
-    size_t largest = size_multiply(pixels, channels), widest = channels;
+    size_t largest = size_multiply(pixels, channels), widest = channels, room = 0;
     maps->unit = (struct compute_sizes){0};
     for (size_t i = 0; i < n; i++) {
         const struct autoencoder_step *step = &steps[i];
@@ -28,11 +28,13 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
         }
         largest = size_max(largest, size_multiply(pixels, most * parts));
         widest = size_max(widest, most);
+        room = size_max(room, compute_group_norm_room(pixels, most));
     }
     maps->unit.channels = widest;
     maps->current = arena_take_floats(arena, largest);
     maps->next = arena_take_floats(arena, largest);
     maps->spare = arena_take_floats(arena, largest);
+    maps->norm_room = arena_take_floats(arena, room);
 }
 
 void autoencoder_maps_turn(struct autoencoder_maps *maps)
@@ -42,32 +44,33 @@ void autoencoder_maps_turn(struct autoencoder_maps *maps)
     maps->next = old;
 }
 
-static void convolve(const struct linear *kernel,
-                     bool doubled,
+/* The result is added to `residual`, if there is one. */
+static void convolve(const struct filter *filter,
                      const float *in,
+                     const float *residual,
                      float *out,
                      const struct autoencoder_maps *maps)
 {
     struct convolution convolution = {
         .height = maps->height,
         .width = maps->width,
-        .in_channels = kernel->inputs / 9,
-        .out_channels = kernel->outputs,
-        .doubled = doubled,
+        .in_channels = filter->inputs,
+        .out_channels = filter->outputs,
+        .doubled = filter->doubled,
         .in = in,
-        .panels = kernel->data,
-        .type = linear_panel_type(kernel),
-        .bias = kernel->bias,
+        .panels = filter->panels,
+        .bias = filter->bias,
+        .residual = residual,
         .out = out,
     };
     compute_convolution(maps->compute, &convolution);
 }
 
-void autoencoder_convolve(const struct linear *kernel,
+void autoencoder_convolve(const struct filter *filter,
                           const struct autoencoder_maps *maps,
                           float *out)
 {
-    convolve(kernel, false, maps->current, out, maps);
+    convolve(filter, maps->current, NULL, out, maps);
 }
 
 /* The same layer at every pixel: a linear layer, or a 1x1 convolution. */
@@ -112,7 +115,7 @@ static void normalise(const struct group_norm *weights,
         .epsilon = EPSILON,
         .silu = silu,
     };
-    maps->compute->kernels->each->norm_group(&norm);
+    compute_group_norm(maps->compute, &norm, maps->norm_room);
 }
 
 void autoencoder_normalise(const struct group_norm *norm,
@@ -125,18 +128,16 @@ void autoencoder_normalise(const struct group_norm *norm,
 static void apply_resnet(const struct autoencoder_step *step,
                          struct autoencoder_maps *maps)
 {
-    size_t pixels = maps->height * maps->width;
     normalise(&step->norm1, step->in, true, maps->current, maps->next, maps);
-    convolve(&step->convolution1, false, maps->next, maps->spare, maps);
+    convolve(&step->convolution1, maps->next, NULL, maps->spare, maps);
     normalise(&step->norm2, step->out, true, maps->spare, maps->spare, maps);
-    convolve(&step->convolution2, false, maps->spare, maps->next, maps);
-    if (step->in != step->out) {
-        mix(&step->shortcut, maps->current, maps->spare, step->out, maps);
-        float *old = maps->current;
-        maps->current = maps->spare;
-        maps->spare = old;
+    if (step->in == step->out) {
+        convolve(&step->convolution2, maps->spare, maps->current, maps->next, maps);
+        autoencoder_maps_turn(maps);
+    } else {
+        mix(&step->shortcut, maps->current, maps->next, step->out, maps);
+        convolve(&step->convolution2, maps->spare, maps->next, maps->current, maps);
     }
-    maps->compute->kernels->each->add(maps->current, maps->next, pixels * step->out);
 }
 
 static void apply_attention(const struct autoencoder_step *step,
@@ -174,7 +175,7 @@ static void apply_upsample(const struct autoencoder_step *step,
 {
     maps->height *= 2;
     maps->width *= 2;
-    convolve(&step->convolution1, true, maps->current, maps->next, maps);
+    convolve(&step->convolution1, maps->current, NULL, maps->next, maps);
     autoencoder_maps_turn(maps);
 }
 

@@ -5,7 +5,7 @@
 size_t compute_scratch(const struct compute_sizes *sizes)
 {
     size_t floats = size_max(attention_scratch(sizes->keys, sizes->head_size),
-                             convolution_scratch(sizes->channels));
+                             convolution_scratch(sizes->channels, sizes->channels));
     struct arena arena;
     arena_init_measuring(&arena);
     (void)arena_take_floats(&arena, floats);
@@ -125,6 +125,50 @@ void compute_attention(const struct compute *compute,
                &shared, compute->run->scratch);
 }
 
+struct group_work {
+    const struct kernels *kernels;
+    const struct norm_group *norm;
+    double *sums;
+    float *factors;
+};
+
+static void group_sums_unit(void *context, size_t unit, struct arena *scratch)
+{
+    const struct group_work *work = context;
+    (void)scratch;
+    work->kernels->each->group_sums(work->norm, unit,
+                                    work->sums + unit * norm_group_sums(work->norm));
+}
+
+static void group_apply_unit(void *context, size_t unit, struct arena *scratch)
+{
+    const struct group_work *work = context;
+    (void)scratch;
+    work->kernels->each->group_apply(work->norm, unit, work->factors);
+}
+
+size_t compute_group_norm_room(size_t pixels, size_t channels)
+{
+    const struct norm_group norm = {.pixels = pixels, .channels = channels};
+    size_t doubles = size_multiply(norm_group_units(&norm), norm_group_sums(&norm));
+    return size_add(size_multiply(doubles, sizeof(double) / sizeof(float)),
+                    norm_group_factors(&norm));
+}
+
+void compute_group_norm(const struct compute *compute,
+                        const struct norm_group *norm,
+                        void *room)
+{
+    struct group_work work = {compute->kernels, norm, .sums = room};
+    size_t units = norm_group_units(norm);
+    void *behind = work.sums + units * norm_group_sums(norm);
+    work.factors = behind;
+    const struct run *run = compute->run;
+    team_share(run->team, units, group_sums_unit, &work, run->scratch);
+    compute->kernels->each->group_factors(norm, work.sums, work.factors);
+    team_share(run->team, units, group_apply_unit, &work, run->scratch);
+}
+
 struct convolution_work {
     const struct compute *compute;
     const struct convolution *convolution;
@@ -135,7 +179,8 @@ static void convolution_unit(void *context, size_t unit, struct arena *scratch)
     const struct convolution_work *work = context;
     size_t mark = arena_mark(scratch);
     float *room =
-        arena_take_floats(scratch, convolution_scratch(work->convolution->in_channels));
+        arena_take_floats(scratch, convolution_scratch(work->convolution->in_channels,
+                                                       work->convolution->out_channels));
     convolution_apply_unit(work->compute->kernels, work->convolution, unit, room);
     arena_rewind(scratch, mark);
 }

@@ -93,8 +93,9 @@ void linear_apply_unit(const struct kernels *kernels,
     size_t first = unit * unit_width(linear);
     for (size_t i = 0; i < n; i++) {
         struct product product = product_of(linear, &rows[i], first);
-        if (i + 1 == n && first + product.outputs < linear->outputs)
-            product.pairs_behind = 1;
+        if (i == 0)
+            product.pairs_ahead =
+                UNIT_PAIRS + (first + product.outputs < linear->outputs ? 1 : 0);
         kernels->product(&product);
     }
 }

@@ -3,8 +3,8 @@
  * function that fills one tile, and includes this with its own flags.
  *
  * A tile is up to PRODUCT_ROWS rows by a pair of panels, or by one where only one holds
- * outputs. Its sums are written to a buffer that stays in the first-level cache, and from
- * there to the output with what comes after the sum.
+ * outputs. Where something comes after the sums they are written to a buffer that stays
+ * in the first-level cache, and from there to the output.
  *
  * Threads: pure. Ownership: none.
  */
@@ -26,12 +26,13 @@
 enum { PRODUCT_ROWS = 12, PAIR = 2 * PANEL };
 
 /* Where a tile reads and writes: p's input from some row on, its panels from some pair
- * on, and [rows, PAIR] sums. */
+ * on, and its sums, [rows, PAIR]. */
 struct product_place {
     const struct product *p;
     const float *in;
     const void *panels;
     float *sums;
+    size_t sums_stride;
 };
 
 /* Fills the sums of 1 to PRODUCT_ROWS rows and 1 or 2 panels. */
@@ -125,19 +126,29 @@ static inline void product_ask_ahead(const struct product *p, size_t pair, size_
 /* Pairs of panels outside, rows inside: a pair is read from memory once. */
 static inline void product_over_tiles(const struct product *p, product_tile *tile)
 {
-    float sums[PRODUCT_ROWS * PAIR] = {0};
+    float sums[PRODUCT_ROWS * PAIR];
     size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
     size_t pairs = p->outputs / width + (p->outputs % width != 0);
     for (size_t pair = 0; pair < pairs; pair++) {
         const void *panels = product_panel(p, 2 * pair);
         bool is_half = p->end != PRODUCT_GATED && p->outputs - pair * PAIR <= PANEL;
+        /* Sums that are the outputs go there directly. */
+        size_t lanes = p->outputs - pair * width;
+        bool is_plain = p->end == PRODUCT_STORE && p->bias == NULL &&
+                        (lanes >= PAIR || lanes == PANEL);
         for (size_t first = 0; first < p->rows; first += PRODUCT_ROWS) {
             size_t rows = size_min(PRODUCT_ROWS, p->rows - first);
-            struct product_place place = {p, p->in + first * p->in_stride, panels, sums};
-            if (pair + 1 < pairs + p->pairs_behind)
+            struct product_place place = {p, p->in + first * p->in_stride, panels, sums,
+                                          PAIR};
+            if (is_plain) {
+                place.sums = p->out + first * p->out_stride + pair * PAIR;
+                place.sums_stride = p->out_stride;
+            }
+            if (pair + 1 < p->pairs_ahead)
                 product_ask_ahead(p, pair, first);
             tile(rows, is_half ? 1 : 2, &place);
-            product_finish(p, first, rows, pair, sums);
+            if (!is_plain)
+                product_finish(p, first, rows, pair, sums);
         }
     }
 }
