@@ -194,16 +194,32 @@ static void lay_out_shared(const struct flux2 *m,
     flux2_work_lay_out(&m->config.sizes, rows, arena, &batch->work);
 }
 
+/* The rotation angles of item i: those of the item before it, where that has the same
+ * shape. */
+static void set_angles(const struct flux2 *m, const struct batch *batch, size_t i)
+{
+    const struct velocity_item *in = &batch->in[i];
+    struct flux2_item *item = &batch->items[i];
+    const struct flux2_grid grid = {in->condition->tokens, in->height, in->width};
+    if (i > 0 && in[-1].condition->tokens == grid.text && in[-1].height == grid.height &&
+        in[-1].width == grid.width) {
+        item->cosine = item[-1].cosine;
+        item->sine = item[-1].sine;
+        return;
+    }
+    flux2_embed_positions(&m->config, &grid, batch->work.wide, item->cosine, item->sine);
+}
+
 /* Everything before the first block. */
 static void start_item(const struct flux2 *m,
                        const struct compute *compute,
-                       const struct velocity_item *in,
-                       const struct flux2_item *item,
-                       const struct flux2_work *work)
+                       const struct batch *batch,
+                       size_t i)
 {
+    const struct velocity_item *in = &batch->in[i];
+    const struct flux2_item *item = &batch->items[i];
     size_t d = m->config.sizes.width, text = in->condition->tokens;
-    const struct flux2_grid grid = {text, in->height, in->width};
-    flux2_embed_positions(&m->config, &grid, work->wide, item->cosine, item->sine);
+    set_angles(m, batch, i);
     const struct linear_rows rows[] = {
         {.rows = text,
          .in = in->condition->context,
@@ -334,7 +350,7 @@ static enum err_code eval(const void *self,
         for (size_t i = 0; i < n; i += FLUX2_GROUP_ITEMS)
             modulate_by_time(m, compute, &batch, i, size_min(FLUX2_GROUP_ITEMS, n - i));
         for (size_t i = 0; i < n; i++)
-            start_item(m, compute, &items[i], &batch.items[i], &batch.work);
+            start_item(m, compute, &batch, i);
         code = run_blocks(m, compute, &batch, err);
     }
     for (size_t i = 0; code == ERR_OK && i < n; i++)
