@@ -74,25 +74,33 @@ void autoencoder_convolve(const struct filter *filter,
 }
 
 /* The same layer at every pixel: a linear layer, or a 1x1 convolution. */
-static void mix(const struct linear *layer,
-                const float *in,
-                float *out,
-                size_t out_stride,
-                const struct autoencoder_maps *maps)
+static struct linear_rows pixel_rows(const struct linear *layer,
+                                     const float *in,
+                                     float *out,
+                                     size_t out_stride,
+                                     const struct autoencoder_maps *maps)
 {
-    struct linear_rows rows = {
+    return (struct linear_rows){
         .rows = maps->height * maps->width,
         .in = in,
         .in_stride = layer->inputs,
         .out = out,
         .out_stride = out_stride,
     };
+}
+
+static void mix(const struct linear *layer,
+                const float *in,
+                float *out,
+                const struct autoencoder_maps *maps)
+{
+    struct linear_rows rows = pixel_rows(layer, in, out, layer->outputs, maps);
     compute_linear(maps->compute, layer, &rows);
 }
 
 void autoencoder_mix(const struct linear *kernel, struct autoencoder_maps *maps)
 {
-    mix(kernel, maps->current, maps->next, kernel->outputs, maps);
+    mix(kernel, maps->current, maps->next, maps);
     autoencoder_maps_turn(maps);
 }
 
@@ -135,7 +143,7 @@ static void apply_resnet(const struct autoencoder_step *step,
         convolve(&step->convolution2, maps->spare, maps->current, maps->next, maps);
         autoencoder_maps_turn(maps);
     } else {
-        mix(&step->shortcut, maps->current, maps->next, step->out, maps);
+        mix(&step->shortcut, maps->current, maps->next, maps);
         convolve(&step->convolution2, maps->spare, maps->next, maps->current, maps);
     }
 }
@@ -146,9 +154,14 @@ static void apply_attention(const struct autoencoder_step *step,
     size_t pixels = maps->height * maps->width, n = step->in;
     float *q = maps->spare, *k = q + n, *v = k + n;
     normalise(&step->norm1, n, false, maps->current, maps->next, maps);
-    mix(&step->q, maps->next, q, 3 * n, maps);
-    mix(&step->k, maps->next, k, 3 * n, maps);
-    mix(&step->v, maps->next, v, 3 * n, maps);
+    const struct linear_rows rows[] = {
+        pixel_rows(&step->q, maps->next, q, 3 * n, maps),
+        pixel_rows(&step->k, maps->next, k, 3 * n, maps),
+        pixel_rows(&step->v, maps->next, v, 3 * n, maps),
+    };
+    const struct compute_layer layers[] = {
+        {&step->q, &rows[0], 1}, {&step->k, &rows[1], 1}, {&step->v, &rows[2], 1}};
+    compute_layers(maps->compute, layers, 3);
     struct attention attention = {
         .queries = pixels,
         .keys = pixels,
@@ -166,8 +179,10 @@ static void apply_attention(const struct autoencoder_step *step,
     };
     struct compute_attention work = {.attentions = &attention, .n = 1};
     compute_attention(maps->compute, &work);
-    mix(&step->to_out, maps->next, maps->spare, n, maps);
-    maps->compute->kernels->each->add(maps->current, maps->spare, pixels * n);
+    struct linear_rows out =
+        pixel_rows(&step->to_out, maps->next, maps->current, n, maps);
+    out.add = true;
+    compute_linear(maps->compute, &step->to_out, &out);
 }
 
 static void apply_upsample(const struct autoencoder_step *step,

@@ -25,19 +25,40 @@ enum err_code compute_check_scratch(const struct compute_sizes *sizes,
     return code;
 }
 
+/* A unit is some outputs of a layer for so many rows: layers over a picture's pixels have
+ * few outputs and many rows. */
+enum { UNIT_ROWS = 512 };
+
 struct layers_work {
     const struct kernels *kernels;
     const struct compute_layer *layers;
 };
+
+static size_t layer_units(const struct compute_layer *layer)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < layer->n; i++)
+        most = size_max(most, layer->rows[i].rows);
+    return linear_units(layer->linear) * ((most + UNIT_ROWS - 1) / UNIT_ROWS);
+}
 
 static void layers_unit(void *context, size_t unit, struct arena *scratch)
 {
     const struct layers_work *work = context;
     const struct compute_layer *layer = work->layers;
     (void)scratch;
-    for (; unit >= linear_units(layer->linear); layer++)
-        unit -= linear_units(layer->linear);
-    linear_apply_unit(work->kernels, layer->linear, layer->rows, layer->n, unit);
+    for (; unit >= layer_units(layer); layer++)
+        unit -= layer_units(layer);
+    size_t units = linear_units(layer->linear), first = unit / units * UNIT_ROWS;
+    for (size_t i = 0; i < layer->n; i++) {
+        struct linear_rows rows = layer->rows[i];
+        if (first >= rows.rows)
+            continue;
+        rows.rows = size_min(UNIT_ROWS, rows.rows - first);
+        rows.in += first * rows.in_stride;
+        rows.out += first * rows.out_stride;
+        linear_apply_unit(work->kernels, layer->linear, &rows, i == 0, unit % units);
+    }
 }
 
 void compute_layers(const struct compute *compute,
@@ -47,7 +68,7 @@ void compute_layers(const struct compute *compute,
     struct layers_work work = {compute->kernels, layers};
     size_t units = 0;
     for (size_t i = 0; i < n; i++)
-        units += linear_units(layers[i].linear);
+        units += layer_units(&layers[i]);
     team_share(compute->run->team, units, layers_unit, &work, compute->run->scratch);
 }
 
@@ -100,29 +121,52 @@ void compute_norms(const struct compute *compute,
 struct attention_work {
     const struct kernels *kernels;
     const struct compute_attention *work;
+    size_t parts; /* of a head */
 };
+
+/* Queries of a part of a head, each of which lays the head's keys out anew: few parts of
+ * many queries. A head that has to be prepared is not divided. */
+static size_t part_queries(const struct compute_attention *work)
+{
+    enum { BLOCK = 48, LEAST = 3 * BLOCK, MOST_PARTS = 8 };
+    size_t queries = work->attentions->queries;
+    if (work->prepare != NULL || work->attentions->causal || work->n > 1)
+        return queries;
+    size_t share = (queries / MOST_PARTS / BLOCK + 1) * BLOCK;
+    return size_min(queries, size_max(share, LEAST));
+}
 
 static void attention_unit(void *context, size_t unit, struct arena *scratch)
 {
     const struct attention_work *shared = context;
     const struct compute_attention *work = shared->work;
-    size_t heads = work->attentions->key_heads, i = unit / heads, head = unit % heads;
-    const struct attention *attention = &work->attentions[i];
+    size_t heads = work->attentions->key_heads, part = unit % shared->parts;
+    size_t i = unit / shared->parts / heads, head = unit / shared->parts % heads;
+    struct attention attention = work->attentions[i];
     size_t mark = arena_mark(scratch);
     float *room = arena_take_floats(
-        scratch, attention_scratch(attention->keys, attention->head_size));
+        scratch, attention_scratch(attention.keys, attention.head_size));
     if (work->prepare != NULL)
         work->prepare(work->context, i, head);
-    attention_apply_head(shared->kernels, attention, head, room);
+    if (shared->parts > 1) {
+        size_t queries = part_queries(work), first = part * queries;
+        attention.queries = size_min(queries, attention.queries - first);
+        attention.q += first * attention.q_stride;
+        attention.out += first * attention.out_stride;
+    }
+    attention_apply_head(shared->kernels, &attention, head, room);
     arena_rewind(scratch, mark);
 }
 
 void compute_attention(const struct compute *compute,
                        const struct compute_attention *work)
 {
-    struct attention_work shared = {compute->kernels, work};
-    team_share(compute->run->team, work->n * work->attentions->key_heads, attention_unit,
-               &shared, compute->run->scratch);
+    size_t queries = part_queries(work);
+    struct attention_work shared = {compute->kernels, work,
+                                    (work->attentions->queries + queries - 1) / queries};
+    size_t heads = work->n * work->attentions->key_heads;
+    team_share(compute->run->team, heads * shared.parts, attention_unit, &shared,
+               compute->run->scratch);
 }
 
 struct group_work {

@@ -10,7 +10,8 @@ enum {
     PIXELS = WINOGRAD_PIXELS,
     MOST_SIDE = WINOGRAD_SIDE,
     MOST_PLANES = MOST_SIDE * MOST_SIDE,
-    UNIT_TILES = 24 /* a multiple of every tile's rows */
+    MOST_TILES = 48, /* of a unit */
+    SHARES = 16      /* that a picture has at least, where its size allows */
 };
 
 static size_t side_of(bool doubled)
@@ -64,17 +65,17 @@ struct room {
 
 size_t convolution_scratch(size_t in_channels, size_t out_channels)
 {
-    size_t planes = size_multiply((UNIT_TILES + 1) * MOST_PLANES, in_channels);
+    size_t planes = size_multiply((MOST_TILES + 1) * MOST_PLANES, in_channels);
     return size_add(planes,
-                    size_multiply(UNIT_TILES * MOST_PLANES + PIXELS, out_channels));
+                    size_multiply(MOST_TILES * MOST_PLANES + PIXELS, out_channels));
 }
 
 static struct room lay_out(const struct convolution *c, float *scratch)
 {
     struct room room = {.before = scratch};
-    room.patch = room.before + UNIT_TILES * MOST_PLANES * c->in_channels;
+    room.patch = room.before + MOST_TILES * MOST_PLANES * c->in_channels;
     room.behind = room.patch + MOST_PLANES * c->in_channels;
-    room.nowhere = room.behind + UNIT_TILES * MOST_PLANES * c->out_channels;
+    room.nowhere = room.behind + MOST_TILES * MOST_PLANES * c->out_channels;
     return room;
 }
 
@@ -169,9 +170,19 @@ static size_t count_tiles(const struct convolution *c)
     return tiles_of(c->height) * tiles_of(c->width);
 }
 
+/* Of a unit: weights are read once for all of them, but a small picture has to be enough
+ * for many hands. Multiples of the rows that products take at once. */
+static size_t unit_tiles(const struct convolution *c)
+{
+    size_t share = count_tiles(c) / SHARES;
+    return share >= MOST_TILES       ? MOST_TILES
+           : share >= MOST_TILES / 2 ? MOST_TILES / 2
+                                     : MOST_TILES / 4;
+}
+
 size_t convolution_units(const struct convolution *c)
 {
-    return (count_tiles(c) + UNIT_TILES - 1) / UNIT_TILES;
+    return (count_tiles(c) + unit_tiles(c) - 1) / unit_tiles(c);
 }
 
 void convolution_apply_unit(const struct kernels *kernels,
@@ -180,8 +191,8 @@ void convolution_apply_unit(const struct kernels *kernels,
                             float *scratch)
 {
     struct room room = lay_out(c, scratch);
-    size_t first = unit * UNIT_TILES, side = side_of(c->doubled);
-    size_t tiles = size_min(UNIT_TILES, count_tiles(c) - first);
+    size_t first = unit * unit_tiles(c), side = side_of(c->doubled);
+    size_t tiles = size_min(unit_tiles(c), count_tiles(c) - first);
     size_t in = tiles * c->in_channels, out = tiles * c->out_channels;
     for (size_t t = 0; t < tiles; t++)
         read_tile(kernels, c, first + t, in, room.patch,
