@@ -12,18 +12,14 @@
 #define SLUICE_MODEL_KERNELS_PRODUCT_TILES_H
 
 #include "base/size.h"
-#include "model/kernels/exponential.h"
 #include "model/kernels/half.h"
 #include "model/kernels/product.h"
+#include "model/kernels/product_end.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#ifdef __SSE__
-#include <xmmintrin.h>
-#endif
-
-enum { PRODUCT_ROWS = 12, PAIR = 2 * PANEL };
+enum { PRODUCT_ROWS = 12 };
 
 /* Where a tile reads and writes: p's input from some row on, its panels from some pair
  * on, and its sums, [rows, PAIR]. */
@@ -62,65 +58,17 @@ static inline float product_value(enum panel_type type, const void *panel, size_
     return wide[v];
 }
 
-/* What comes after the sums of some rows. `lanes` is a constant where this is inlined for
- * whole tiles, so that the loops become vectors without ends. */
-static inline __attribute__((always_inline)) void
-product_finish_rows(const struct product *p,
-                    size_t row,
-                    size_t rows,
-                    size_t output,
-                    size_t lanes,
-                    const float *restrict sums)
-{
-    const float *restrict bias = p->bias != NULL ? p->bias + output : NULL;
-    const float *restrict gate = p->gate != NULL ? p->gate + output : NULL;
-    for (size_t end = row + rows; row < end; row++, sums += PAIR) {
-        float *restrict out = p->out + row * p->out_stride + output;
-        if (p->end == PRODUCT_GATED) {
-            for (size_t l = 0; l < lanes; l++)
-                out[l] = sigmoid_linear(sums[l]) * sums[PANEL + l];
-        } else if (p->end == PRODUCT_STORE) {
-            for (size_t l = 0; l < lanes; l++)
-                out[l] = bias != NULL ? sums[l] + bias[l] : sums[l];
-        } else {
-            for (size_t l = 0; l < lanes; l++) {
-                float sum = bias != NULL ? sums[l] + bias[l] : sums[l];
-                out[l] = gate != NULL ? fmaf(gate[l], sum, out[l]) : out[l] + sum;
-            }
-        }
-    }
-}
-
-static inline void product_finish(
-    const struct product *p, size_t first, size_t rows, size_t pair, const float *sums)
-{
-    size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
-    size_t output = pair * width, lanes = size_min(width, p->outputs - output);
-    if (lanes == PAIR)
-        product_finish_rows(p, first, rows, output, PAIR, sums);
-    else if (lanes == PANEL)
-        product_finish_rows(p, first, rows, output, PANEL, sums);
-    else
-        product_finish_rows(p, first, rows, output, lanes, sums);
-}
-
 /* The pair behind this one is asked for while this one is in use, a share of it with
  * every tile: panels come from the third-level cache or from memory. */
 static inline void product_ask_ahead(const struct product *p, size_t pair, size_t first)
 {
-#ifdef __SSE__
-    enum { LINE = 64 };
+    enum { LINE = 64, READ = 0, INTO_SECOND_LEVEL = 2 };
     size_t bytes = PAIR * p->inputs * product_value_size(p->type);
     size_t tiles = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
     size_t share = (bytes / LINE / tiles + 1) * LINE, at = first / PRODUCT_ROWS * share;
     const char *next = product_panel(p, 2 * (pair + 1));
     for (size_t end = size_min(at + share, bytes); at < end; at += LINE)
-        _mm_prefetch(next + at, _MM_HINT_T1);
-#else
-    (void)p;
-    (void)pair;
-    (void)first;
-#endif
+        __builtin_prefetch(next + at, READ, INTO_SECOND_LEVEL);
 }
 
 /* Pairs of panels outside, rows inside: a pair is read from memory once. */
