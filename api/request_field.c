@@ -162,18 +162,59 @@ static bool check_number(const struct request_field *field,
     return refuse_number(field, name, limits, found, problem);
 }
 
+/* A number as JSON writes it (RFC 8259, section 6), so that every form of a request
+ * takes the same; strtod alone would also take "0x10", "inf" and blanks. */
+static bool to_number(const char *text, double *out)
+{
+    static const char digits[] = "0123456789";
+    const char *at = text + (*text == '-');
+    size_t n = strspn(at, digits);
+    if (n == 0 || (n > 1 && *at == '0'))
+        return false;
+    at += n;
+    if (*at == '.') {
+        n = strspn(++at, digits);
+        if (n == 0)
+            return false;
+        at += n;
+    }
+    if (*at == 'e' || *at == 'E') {
+        at += at[1] == '+' || at[1] == '-' ? 2 : 1;
+        n = strspn(at, digits);
+        if (n == 0)
+            return false;
+        at += n;
+    }
+    *out = strtod(text, NULL);
+    return *at == '\0';
+}
+
+/* What a refusal says was found where another type is expected. */
+static void describe(char out[REQUEST_QUOTE_SIZE], const struct request_value *value)
+{
+    bool has_text = value->kind == REQUEST_VALUE_PLAIN;
+    const char *text = has_text ? value->text : value->word;
+    request_quote(out, *text != '\0' ? text : "nothing");
+}
+
 /* Checked before it is narrowed; a double holds every integer of every range. */
 static bool read_number(const struct reading *reading)
 {
     const struct request_field *field = reading->field;
     const struct request_value *value = reading->value;
-    if (value->kind != REQUEST_VALUE_NUMBER)
-        return refuse_number(field, value->name, reading->limits, value->word,
+    double number = value->number;
+    bool is_number =
+        value->kind == REQUEST_VALUE_NUMBER ||
+        (value->kind == REQUEST_VALUE_PLAIN && to_number(value->text, &number));
+    if (!is_number) {
+        char found[REQUEST_QUOTE_SIZE];
+        describe(found, value);
+        return refuse_number(field, value->name, reading->limits, found,
                              reading->problem);
-    if (!check_number(field, value->name, reading->limits, value->number,
-                      reading->problem))
+    }
+    if (!check_number(field, value->name, reading->limits, number, reading->problem))
         return false;
-    field->set(reading->request, value->number);
+    field->set(reading->request, number);
     return true;
 }
 
@@ -190,10 +231,15 @@ check_text(const char *name, const char *text, size_t bytes, struct problem *pro
     return true;
 }
 
+static bool has_text(const struct request_value *value)
+{
+    return value->kind == REQUEST_VALUE_TEXT || value->kind == REQUEST_VALUE_PLAIN;
+}
+
 static bool read_text(const struct reading *reading, char **text, size_t *bytes)
 {
     const struct request_value *value = reading->value;
-    if (value->kind != REQUEST_VALUE_TEXT)
+    if (!has_text(value))
         return request_refuse(reading->problem, value->name, "a string", value->word);
     if (!check_text(value->name, value->text, value->length, reading->problem))
         return false;
@@ -222,7 +268,7 @@ static bool read_negative_prompt(const struct reading *reading)
 static bool read_solver(const struct reading *reading)
 {
     const struct request_value *value = reading->value;
-    bool is_text = value->kind == REQUEST_VALUE_TEXT;
+    bool is_text = has_text(value);
     if (is_text && solver_from_name(value->text, &reading->request->sampling.solver))
         return true;
 
@@ -267,11 +313,6 @@ const struct request_field *request_field_find(const char *name)
 size_t request_field_index(const struct request_field *field)
 {
     return (size_t)(field - fields);
-}
-
-bool request_field_is_number(const struct request_field *field)
-{
-    return field->range != NULL;
 }
 
 struct request_range request_field_range(const struct request_field *field,

@@ -23,6 +23,7 @@ enum { REQUEST_FIELD_COUNT = 12 };
 enum request_value_kind {
     REQUEST_VALUE_TEXT,
     REQUEST_VALUE_NUMBER,
+    REQUEST_VALUE_PLAIN, /* text without a type: for numbers, one as JSON writes them */
     REQUEST_VALUE_OTHER, /* fits no field */
 };
 
@@ -30,7 +31,7 @@ enum request_value_kind {
 struct request_value {
     const char *name; /* what the client calls the field: refusals name it so */
     enum request_value_kind kind;
-    const char *text; /* of `length` bytes, NUL-terminated; texts only */
+    const char *text; /* of `length` bytes, NUL-terminated; text and plain */
     size_t length;
     double number;    /* numbers only */
     const char *word; /* what a refusal says was found when the type is wrong: "null" */
@@ -46,8 +47,6 @@ const struct request_field *request_field_find(const char *name);
 
 /* From 0, below REQUEST_FIELD_COUNT. */
 size_t request_field_index(const struct request_field *field);
-
-bool request_field_is_number(const struct request_field *field);
 
 /* What a number may be. A low that equals high leaves one value, for a reason. */
 struct request_range {

@@ -76,33 +76,6 @@ static bool decode(struct parsing *parsing, char *out, char stop, struct piece *
     return true;
 }
 
-/* A number as JSON writes it (RFC 8259, section 6), so that both forms of a request take
- * the same; strtod alone would also take "0x10", "inf" and blanks. */
-static bool to_number(const char *text, double *out)
-{
-    static const char digits[] = "0123456789";
-    const char *at = text + (*text == '-');
-    size_t n = strspn(at, digits);
-    if (n == 0 || (n > 1 && *at == '0'))
-        return false;
-    at += n;
-    if (*at == '.') {
-        n = strspn(++at, digits);
-        if (n == 0)
-            return false;
-        at += n;
-    }
-    if (*at == 'e' || *at == 'E') {
-        at += at[1] == '+' || at[1] == '-' ? 2 : 1;
-        n = strspn(at, digits);
-        if (n == 0)
-            return false;
-        at += n;
-    }
-    *out = strtod(text, NULL);
-    return *at == '\0';
-}
-
 static bool read_model(struct parsing *parsing, const struct piece *value)
 {
     size_t digits = strspn(value->text, "0123456789abcdef");
@@ -129,18 +102,10 @@ read_field(struct parsing *parsing, const char *name, const struct piece *text)
     }
     *has_field = true;
 
-    char quoted[REQUEST_QUOTE_SIZE];
-    request_quote(quoted, text->text);
     struct request_value value = {.name = name,
-                                  .kind = REQUEST_VALUE_TEXT,
+                                  .kind = REQUEST_VALUE_PLAIN,
                                   .text = text->text,
-                                  .length = text->length,
-                                  .word = quoted[0] != '\0' ? quoted : "nothing"};
-    if (request_field_is_number(field)) {
-        bool is_number =
-            strlen(text->text) == text->length && to_number(text->text, &value.number);
-        value.kind = is_number ? REQUEST_VALUE_NUMBER : REQUEST_VALUE_OTHER;
-    }
+                                  .length = text->length};
     return request_field_set(field, &value, &parsing->request, parsing->limits,
                              parsing->problem);
 }

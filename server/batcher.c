@@ -27,26 +27,59 @@ count_waiting_steps(const struct batcher_ready *ready, size_t n, const int *roun
     return count;
 }
 
+/* What a round holds so far. */
+struct filling {
+    const void *model;
+    size_t jobs, items, tokens;
+    double seconds;
+    double longest; /* that the round may take: the least pace of those in it */
+};
+
+static bool
+fits(const struct filling *round, const struct batcher_ready *ready, double seconds)
+{
+    double pace = ready->pace > 0.0 ? ready->pace : seconds;
+    bool is_bearable = seconds <= round->longest && seconds <= pace;
+    return ready->model == round->model && is_bearable;
+}
+
+/* The first takes a round whatever it needs; others join within the limits. */
+static bool join(struct filling *round,
+                 const struct batcher_ready *ready,
+                 const struct batcher_limits *limits)
+{
+    double seconds = round->seconds + ready->seconds;
+    bool is_within = round->items + ready->items <= limits->items &&
+                     round->tokens + ready->tokens <= limits->tokens;
+    if (round->jobs == 0) {
+        round->model = ready->model;
+        round->longest = limits->seconds > 0.0 ? limits->seconds : seconds * 1e9;
+    } else if (!is_within || !fits(round, ready, seconds)) {
+        return false;
+    }
+    if (ready->pace > 0.0 && ready->pace < round->longest)
+        round->longest = ready->pace;
+    round->jobs++;
+    round->items += ready->items;
+    round->tokens += ready->tokens;
+    round->seconds = seconds;
+    return true;
+}
+
 /* Fills one round with up to `share` of the steps that wait. */
 static void fill_round(const struct batcher_ready *ready,
                        size_t n,
                        const struct batcher_limits *limits,
                        size_t share,
-                       size_t round,
+                       size_t number,
                        int *rounds)
 {
-    size_t jobs = 0, items = 0, tokens = 0, most = size_min(share, limits->jobs);
-    for (size_t i = 0; i < n && jobs < most; i++) {
-        if (ready[i].work != BATCHER_STEP || rounds[i] != BATCHER_WAIT)
-            continue;
-        bool fits = items + ready[i].items <= limits->items &&
-                    tokens + ready[i].tokens <= limits->tokens;
-        if (jobs > 0 && !fits)
-            continue;
-        rounds[i] = (int)round;
-        jobs++;
-        items += ready[i].items;
-        tokens += ready[i].tokens;
+    struct filling round = {0};
+    size_t most = size_min(share, limits->jobs);
+    for (size_t i = 0; i < n && round.jobs < most; i++) {
+        if (ready[i].work == BATCHER_STEP && rounds[i] == BATCHER_WAIT &&
+            join(&round, &ready[i], limits))
+            rounds[i] = (int)number;
     }
 }
 
@@ -68,4 +101,13 @@ size_t batcher_plan(const struct batcher_ready *ready,
         fill_round(ready, n, limits, (waiting + workers - 1) / workers, round, rounds);
     }
     return round;
+}
+
+uint64_t
+batcher_due(uint64_t submitted, uint64_t deadline, double seconds, uint64_t max_wait)
+{
+    static const double stretch = 4.0;
+    if (deadline != 0)
+        return deadline;
+    return submitted + max_wait + (uint64_t)(stretch * seconds * 1e9);
 }

@@ -7,17 +7,16 @@
  * metrics answer when the service's connections are used up.
  *
  * Threads: create, drain, refuse and destroy by one thread, in this order. Ownership: new
- * from http_create, freed by http_destroy; engine, metrics and info are borrowed.
+ * from http_create, freed by http_destroy; engine, metrics and shelf are borrowed.
  */
 #ifndef SLUICE_SERVER_HTTP_H
 #define SLUICE_SERVER_HTTP_H
 
-#include "api/request.h"
 #include "api/route.h"
 #include "base/err.h"
-#include "model/bundle.h"
 #include "server/engine.h"
 #include "server/metrics.h"
+#include "server/served_model.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,8 +27,7 @@ struct http_setting {
     unsigned connections;      /* of the service's port */
     bool metrics_on_service;   /* probes and metrics on the service's port too */
     const char *version;
-    const struct bundle_info *info;
-    struct request_limits limits;
+    struct model_shelf *shelf; /* where the model that is asked for now stands */
     struct engine *engine;
     struct metrics *metrics;
 };

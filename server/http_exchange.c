@@ -61,6 +61,7 @@ void http_exchange_destroy(struct http_exchange *exchange)
     if (exchange->is_pending)
         pending_remove(&exchange->shared->unanswered);
     job_destroy(exchange->job);
+    served_model_release(exchange->model);
     buf_finish(&exchange->body);
     free(exchange);
 }
@@ -109,10 +110,12 @@ static enum MHD_Result answer_problem(struct http_exchange *exchange)
     buf_init(&body, MAX_ANSWER_TEXT);
     problem_write(problem, exchange->request_id, &body);
     struct MHD_Response *response = response_from(exchange, &body);
-    if (response != NULL && problem->retry_after > 0) {
-        char seconds[16];
-        (void)snprintf(seconds, sizeof(seconds), "%u", problem->retry_after);
-        (void)MHD_add_response_header(response, "Retry-After", seconds);
+    if (response != NULL && problem->retry_after > 0.0) {
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%u", problem_retry_seconds(problem));
+        (void)MHD_add_response_header(response, "Retry-After", text);
+        (void)snprintf(text, sizeof(text), "%u", problem_retry_milliseconds(problem));
+        (void)MHD_add_response_header(response, "retry-after-ms", text);
     }
     if (response != NULL && problem->allow != NULL)
         (void)MHD_add_response_header(response, "Allow", problem->allow);
@@ -222,7 +225,7 @@ static void job_done(struct job *job, void *context)
 static enum MHD_Result submit(struct http_exchange *exchange, struct request *request)
 {
     struct err err;
-    if (job_create(&exchange->job, request, &err) != ERR_OK) {
+    if (job_create(&exchange->job, request, exchange->model, &err) != ERR_OK) {
         request_finish(request);
         (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL, "%s", err.message);
         return answer_problem(exchange);
@@ -232,15 +235,11 @@ static enum MHD_Result submit(struct http_exchange *exchange, struct request *re
     exchange->state = EXCHANGE_WAITING;
     exchange->is_pending = pending_add(&exchange->shared->unanswered, SIZE_MAX);
     MHD_suspend_connection(exchange->connection);
-    enum err_code code =
-        engine_submit(exchange->shared->setting.engine, exchange->job, &err);
-    if (code == ERR_OK)
+    if (engine_submit(exchange->shared->setting.engine, exchange->job, &err) == ERR_OK)
         return MHD_YES;
 
-    (void)problem_set(&exchange->problem,
-                      code == ERR_BUSY ? PROBLEM_OVERLOADED : PROBLEM_UNAVAILABLE, NULL,
-                      "%s", err.message);
-    exchange->problem.retry_after = 1;
+    (void)problem_set(&exchange->problem, PROBLEM_UNAVAILABLE, NULL, "%s", err.message);
+    exchange->problem.retry_after = 1.0;
     job_destroy(exchange->job);
     exchange->job = NULL;
     exchange->state = EXCHANGE_FINISHED;
@@ -250,16 +249,16 @@ static enum MHD_Result submit(struct http_exchange *exchange, struct request *re
 
 static enum MHD_Result generate(struct http_exchange *exchange)
 {
-    const struct http_setting *setting = &exchange->shared->setting;
     struct request request;
     if (atomic_load(&exchange->shared->phase) == HTTP_REFUSING) {
         (void)problem_set(&exchange->problem, PROBLEM_UNAVAILABLE, NULL,
                           "the server is shutting down; try another replica");
-        exchange->problem.retry_after = 1;
+        exchange->problem.retry_after = 1.0;
         return answer_problem(exchange);
     }
+    exchange->model = model_shelf_take(exchange->shared->setting.shelf);
     const char *body = exchange->body.data == NULL ? "" : exchange->body.data;
-    if (!request_parse(&request, body, exchange->body.length, &setting->limits,
+    if (!request_parse(&request, body, exchange->body.length, &exchange->model->limits,
                        random_u32(), &exchange->problem))
         return answer_problem(exchange);
     return submit(exchange, &request);
@@ -268,7 +267,7 @@ static enum MHD_Result generate(struct http_exchange *exchange)
 static enum MHD_Result answer_image(struct http_exchange *exchange)
 {
     const struct job *job = exchange->job;
-    const struct bundle_info *info = exchange->shared->setting.info;
+    const struct bundle_info *info = bundle_info(exchange->model->round.bundle);
     struct answer_header headers[ANSWER_HEADERS_MAX];
     size_t n =
         answer_headers(&job->facts, &job->request, info->name, info->digest, headers);
@@ -278,13 +277,29 @@ static enum MHD_Result answer_image(struct http_exchange *exchange)
     return send_response(exchange, response, "image/png", 200);
 }
 
+/* OpenMetrics is for those who name it and like it no less than plain text. */
+static bool wants_openmetrics(const char *accept)
+{
+    bool is_named;
+    unsigned quality = accept_quality(accept, "application/openmetrics-text", &is_named);
+    return is_named && quality > 0 &&
+           quality >= accept_quality(accept, "text/plain", NULL);
+}
+
 static enum MHD_Result answer_metrics(struct http_exchange *exchange)
 {
     const struct http_setting *setting = &exchange->shared->setting;
     struct buf body;
     buf_init(&body, MAX_ANSWER_TEXT);
-    metrics_write(setting->metrics, setting->info, setting->version, &body);
-    return send_response(exchange, response_from(exchange, &body), METRICS_CONTENT_TYPE,
+    exchange->model = model_shelf_take(setting->shelf);
+    struct metrics_reader reader = {
+        .info = bundle_info(exchange->model->round.bundle),
+        .version = setting->version,
+        .wants_openmetrics = wants_openmetrics(header(exchange, "Accept")),
+    };
+    metrics_write(setting->metrics, &reader, &body);
+    return send_response(exchange, response_from(exchange, &body),
+                         reader.wants_openmetrics ? METRICS_OPENMETRICS : METRICS_TEXT,
                          200);
 }
 

@@ -50,8 +50,9 @@ struct http_exchange {
     bool has_route;
     enum route route;
     struct buf body;
-    bool is_pending; /* counted in shared->unanswered */
-    struct job *job; /* while the engine has it, and until it is answered */
+    bool is_pending;            /* counted in shared->unanswered */
+    struct served_model *model; /* that the request is for; held */
+    struct job *job;            /* while the engine has it, and until it is answered */
     struct problem problem;
 
     int status; /* of the answer; 0 until there is one */

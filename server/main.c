@@ -12,10 +12,9 @@ static int run(const struct options *options)
         enum command command;
         int (*run)(const struct options *options);
     } commands[] = {
-        {COMMAND_SERVE, serve_run},
-        {COMMAND_GENERATE, generate_run},
-        {COMMAND_INSPECT, inspect_run},
-        {COMMAND_HEALTHCHECK, healthcheck_run},
+        {COMMAND_SERVE, serve_run},     {COMMAND_GENERATE, generate_run},
+        {COMMAND_INSPECT, inspect_run}, {COMMAND_HEALTHCHECK, healthcheck_run},
+        {COMMAND_BENCH, bench_run},
     };
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (commands[i].command == options->command)

@@ -25,6 +25,7 @@ enum command {
     COMMAND_GENERATE = 2,
     COMMAND_INSPECT = 4,
     COMMAND_HEALTHCHECK = 8,
+    COMMAND_BENCH = 16,
 };
 
 struct options {
@@ -36,7 +37,9 @@ struct options {
     uint64_t port, admin_port; /* 0: any free one */
     uint64_t workers;          /* 0: one per processor that the cgroup grants */
     uint64_t max_batch;        /* requests stepped by one round */
+    uint64_t max_round;        /* milliseconds that a batch of steps may take */
     uint64_t queue;            /* requests that wait, beyond those that run */
+    uint64_t max_wait;         /* seconds that a newcomer may have to wait */
     uint64_t max_steps;
     uint64_t max_pixels;                 /* 0: the model's own limit */
     uint64_t context_cache;              /* bytes of encoded prompts kept */
@@ -52,6 +55,10 @@ struct options {
     const char *output; /* a file's path */
 
     bool digest; /* inspect: read all weights for it */
+
+    uint64_t seconds; /* bench: about how long */
+    uint64_t threads; /* bench: that share each piece of work */
+    bool json;        /* bench: for programs */
 };
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };

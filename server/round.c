@@ -30,11 +30,9 @@ static enum err_code encode_prompt(const struct round_setting *setting,
 }
 
 /* Makes the contexts that the cache did not have, and the trajectory with its noise. */
-static enum err_code encode(struct round *round,
-                            const struct round_setting *setting,
-                            const struct run *run,
-                            struct err *err)
+static enum err_code encode(struct round *round, const struct run *run, struct err *err)
 {
+    const struct round_setting *setting = round->setting;
     struct job *job = round->jobs[0];
     const struct bundle_info *info = bundle_info(setting->bundle);
     const struct {
@@ -64,13 +62,10 @@ static enum err_code encode(struct round *round,
 }
 
 /* One evaluation for all, then one solver update each. */
-static enum err_code step(struct round *round,
-                          const struct round_setting *setting,
-                          const struct run *run,
-                          struct err *err)
+static enum err_code step(struct round *round, const struct run *run, struct err *err)
 {
     struct velocity_item items[ROUND_MAX_JOBS * TRAJECTORY_MAX_ITEMS];
-    const struct velocity *velocity = bundle_velocity(setting->bundle);
+    const struct velocity *velocity = bundle_velocity(round->setting->bundle);
     size_t n = 0;
     for (size_t i = 0; i < round->n; i++) {
         struct job *job = round->jobs[i];
@@ -105,11 +100,9 @@ static enum err_code write_png(struct job *job,
     return code;
 }
 
-static enum err_code decode(struct round *round,
-                            const struct round_setting *setting,
-                            const struct run *run,
-                            struct err *err)
+static enum err_code decode(struct round *round, const struct run *run, struct err *err)
 {
+    const struct round_setting *setting = round->setting;
     struct job *job = round->jobs[0];
     const struct autoencoder *autoencoder = bundle_autoencoder(setting->bundle);
     const struct sampling *sampling = &job->request.sampling;
@@ -136,20 +129,17 @@ static enum err_code decode(struct round *round,
     return code;
 }
 
-void round_execute(struct round *round,
-                   const struct round_setting *setting,
-                   struct arena *scratch)
+void round_execute(struct round *round, struct arena *scratch)
 {
     static enum err_code (*const works[BATCHER_WORK_COUNT])(
-        struct round *, const struct round_setting *, const struct run *,
-        struct err *) = {
+        struct round *, const struct run *, struct err *) = {
         [BATCHER_DECODE] = decode,
         [BATCHER_ENCODE] = encode,
         [BATCHER_STEP] = step,
     };
     uint64_t start = clock_now();
     struct run run = {.scratch = scratch, .stop = &round->stop, .team = &round->team};
-    round->code = works[round->work](round, setting, &run, &round->err);
+    round->code = works[round->work](round, &run, &round->err);
     team_close(&round->team);
     round->took = clock_now() - start;
 }

@@ -171,9 +171,11 @@ static void test_even_split(void)
     static struct state s;
     for (size_t n = 1; n <= 64; n++) {
         for (size_t workers = 1; workers <= 8; workers++) {
-            s = (struct state){.n = n, .free_workers = workers, .limits = {64, 64, 6400}};
+            s = (struct state){
+                .n = n, .free_workers = workers, .limits = {64, 64, 6400, 0.0}};
             for (size_t i = 0; i < n; i++)
-                s.ready[i] = (struct batcher_ready){BATCHER_STEP, 1, 100};
+                s.ready[i] = (struct batcher_ready){
+                    .work = BATCHER_STEP, .items = 1, .tokens = 100};
             plan(&s);
             CHECK(s.n_rounds == (n < workers ? n : workers));
             for (size_t r = 0; r < s.n_rounds; r++)
@@ -181,9 +183,10 @@ static void test_even_split(void)
             CHECK(count_waiting(&s, BATCHER_STEP) == 0);
         }
     }
-    s = (struct state){.n = 16, .free_workers = 2, .limits = {16, 32, 100000}};
+    s = (struct state){.n = 16, .free_workers = 2, .limits = {16, 32, 100000, 0.0}};
     for (size_t i = 0; i < 16; i++)
-        s.ready[i] = (struct batcher_ready){BATCHER_STEP, 2, 128};
+        s.ready[i] =
+            (struct batcher_ready){.work = BATCHER_STEP, .items = 2, .tokens = 128};
     plan(&s);
     CHECK(s.n_rounds == 2 && s.jobs[0] == 8 && s.jobs[1] == 8);
     for (size_t i = 0; i < 16; i++)
@@ -193,10 +196,11 @@ static void test_even_split(void)
 /* A request beyond the limits runs alone, and the others run beside it. */
 static void test_oversized(void)
 {
-    struct state s = {.n = 4, .free_workers = 2, .limits = {16, 8, 1000}};
-    s.ready[0] = (struct batcher_ready){BATCHER_STEP, 2, 5000};
+    struct state s = {.n = 4, .free_workers = 2, .limits = {16, 8, 1000, 0.0}};
+    s.ready[0] = (struct batcher_ready){.work = BATCHER_STEP, .items = 2, .tokens = 5000};
     for (size_t i = 1; i < 4; i++)
-        s.ready[i] = (struct batcher_ready){BATCHER_STEP, 1, 100};
+        s.ready[i] =
+            (struct batcher_ready){.work = BATCHER_STEP, .items = 1, .tokens = 100};
     plan(&s);
     CHECK(s.n_rounds == 2 && s.rounds[0] == 0 && s.jobs[0] == 1 && s.jobs[1] == 3);
     s.free_workers = 0;
@@ -267,7 +271,7 @@ static void start_rounds(struct simulation *sim)
 {
     static struct state s;
     size_t workers[WORKERS] = {0}, who[PLACES] = {0};
-    s = (struct state){.limits = {16, 32, 4096}};
+    s = (struct state){.limits = {16, 32, 4096, 0.0}};
     for (size_t w = 0; w < WORKERS; w++) {
         if (sim->free_at[w] <= sim->now)
             workers[s.free_workers++] = w;
@@ -277,7 +281,8 @@ static void start_rounds(struct simulation *sim)
         if (job->worker >= 0)
             continue;
         who[s.n] = sim->running[i];
-        s.ready[s.n++] = (struct batcher_ready){job->work, job->items, job->tokens};
+        s.ready[s.n++] = (struct batcher_ready){
+            .work = job->work, .items = job->items, .tokens = job->tokens};
     }
     plan(&s);
     expect_rounds(&s);
