@@ -1,5 +1,6 @@
 #include "api/json_text.h"
 
+#include "api/json_memory.h"
 #include "base/text.h"
 
 #include <assert.h>
@@ -51,8 +52,14 @@ json_t *json_text_load(const char *body, size_t length, struct problem *problem)
                           .text = "expected a JSON object, found an empty body"};
     json_t *root = NULL;
     const char *nul = length > 0 ? memchr(body, '\0', length) : NULL;
+    json_memory_watch();
     if (length > 0 && nul == NULL)
         root = json_loadb(body, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (json_memory_lacked()) { /* what was read may lack bytes */
+        json_decref(root);
+        (void)problem_set(problem, PROBLEM_INTERNAL, NULL, "out of memory");
+        return NULL;
+    }
     if (json_is_object(root))
         return root;
 
@@ -65,15 +72,9 @@ json_t *json_text_load(const char *body, size_t length, struct problem *problem)
                        json_text_kind(root));
         json_decref(root);
     }
-    if (error.text[0] == '\0') {
-        (void)problem_set(
-            problem, PROBLEM_INTERNAL, NULL,
-            "out of memory"); /* the only failure that jansson gives no text for */
-    } else {
-        (void)problem_set(problem, PROBLEM_MALFORMED, NULL, "%s", error.text);
-        problem->line = error.line;
-        problem->column = error.column > 0 ? error.column : 1; /* 0: after a newline */
-    }
+    (void)problem_set(problem, PROBLEM_MALFORMED, NULL, "%s", error.text);
+    problem->line = error.line;
+    problem->column = error.column > 0 ? error.column : 1; /* 0: after a newline */
     return NULL;
 }
 

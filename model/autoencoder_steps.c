@@ -163,7 +163,8 @@ static void apply_attention(const struct autoencoder_step *step,
         .out = maps->next,
         .out_stride = n,
     };
-    compute_attention(maps->compute, &attention, NULL, NULL);
+    struct compute_attention work = {.attentions = &attention, .n = 1};
+    compute_attention(maps->compute, &work);
     mix(&step->to_out, maps->next, maps->spare, n, maps);
     maps->compute->kernels->each->add(maps->current, maps->spare, pixels * n);
 }

@@ -240,7 +240,8 @@ static void attend(const struct qwen3 *m, const struct layer *l, const struct bu
         .causal = true,
         .valid_keys = b->used,
     };
-    compute_attention(b->compute, &attention, NULL, NULL);
+    struct compute_attention work = {.attentions = &attention, .n = 1};
+    compute_attention(b->compute, &work);
     add_to_hidden(m, &l->o, b->attended, b);
 }
 

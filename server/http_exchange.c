@@ -336,11 +336,14 @@ enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
     };
     if (exchange->state == EXCHANGE_FINISHED)
         return answer_finished(exchange);
-    if (exchange->body.failed) {
+    if (exchange->body.overflowed)
         (void)problem_set(&exchange->problem, PROBLEM_TOO_LARGE, NULL,
                           "a body of at most %d bytes is expected", REQUEST_MAX_BYTES);
+    else if (exchange->body.failed)
+        (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL,
+                          "no memory for the body");
+    if (exchange->body.failed)
         return answer_problem(exchange);
-    }
     return handlers[exchange->route](exchange);
 }
 

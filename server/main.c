@@ -1,3 +1,4 @@
+#include "api/json_memory.h"
 #include "model/bundle.h"
 #include "server/commands.h"
 #include "server/options.h"
@@ -29,6 +30,7 @@ int main(int argc, char **argv)
     enum options_outcome outcome;
     struct err err;
     bundle_init();
+    json_memory_init();
     if (options_parse(&options, &outcome, argc, argv, stderr, &err) != ERR_OK) {
         (void)fprintf(stderr, "sluice: %s\n", err.message);
         return EXIT_USAGE;

@@ -47,6 +47,9 @@ struct product {
     enum product_end end;
     const float *bias; /* [outputs], or NULL; not for PRODUCT_GATED */
     const float *gate; /* [outputs], or NULL; PRODUCT_ADD only */
+
+    /* Pairs of panels that lie behind these and are likely to be read next. */
+    size_t pairs_behind;
 };
 
 /* Panels that so many outputs take: an even number. */

@@ -19,6 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
 enum { PRODUCT_ROWS = 12, PAIR = 2 * PANEL };
 
 /* Where a tile reads and writes: p's input from some row on, its panels from some pair
@@ -57,30 +61,33 @@ static inline float product_value(enum panel_type type, const void *panel, size_
     return wide[v];
 }
 
-static inline void product_finish_store(
-    const struct product *p, size_t row, size_t output, size_t lanes, const float *sums)
+/* What comes after the sums of some rows. `lanes` is a constant where this is inlined for
+ * whole tiles, so that the loops become vectors without ends. */
+static inline __attribute__((always_inline)) void
+product_finish_rows(const struct product *p,
+                    size_t row,
+                    size_t rows,
+                    size_t output,
+                    size_t lanes,
+                    const float *restrict sums)
 {
-    float *out = p->out + row * p->out_stride + output;
-    for (size_t l = 0; l < lanes; l++)
-        out[l] = p->bias != NULL ? sums[l] + p->bias[output + l] : sums[l];
-}
-
-static inline void product_finish_add(
-    const struct product *p, size_t row, size_t output, size_t lanes, const float *sums)
-{
-    float *out = p->out + row * p->out_stride + output;
-    for (size_t l = 0; l < lanes; l++) {
-        float sum = p->bias != NULL ? sums[l] + p->bias[output + l] : sums[l];
-        out[l] = p->gate != NULL ? fmaf(p->gate[output + l], sum, out[l]) : out[l] + sum;
+    const float *restrict bias = p->bias != NULL ? p->bias + output : NULL;
+    const float *restrict gate = p->gate != NULL ? p->gate + output : NULL;
+    for (size_t end = row + rows; row < end; row++, sums += PAIR) {
+        float *restrict out = p->out + row * p->out_stride + output;
+        if (p->end == PRODUCT_GATED) {
+            for (size_t l = 0; l < lanes; l++)
+                out[l] = sigmoid_linear(sums[l]) * sums[PANEL + l];
+        } else if (p->end == PRODUCT_STORE) {
+            for (size_t l = 0; l < lanes; l++)
+                out[l] = bias != NULL ? sums[l] + bias[l] : sums[l];
+        } else {
+            for (size_t l = 0; l < lanes; l++) {
+                float sum = bias != NULL ? sums[l] + bias[l] : sums[l];
+                out[l] = gate != NULL ? fmaf(gate[l], sum, out[l]) : out[l] + sum;
+            }
+        }
     }
-}
-
-static inline void product_finish_gated(
-    const struct product *p, size_t row, size_t output, size_t lanes, const float *sums)
-{
-    float *out = p->out + row * p->out_stride + output;
-    for (size_t l = 0; l < lanes; l++)
-        out[l] = sigmoid_linear(sums[l]) * sums[PANEL + l];
 }
 
 static inline void product_finish(
@@ -88,19 +95,31 @@ static inline void product_finish(
 {
     size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
     size_t output = pair * width, lanes = size_min(width, p->outputs - output);
-    for (size_t r = 0; r < rows; r++, sums += PAIR) {
-        switch (p->end) {
-        case PRODUCT_STORE:
-            product_finish_store(p, first + r, output, lanes, sums);
-            break;
-        case PRODUCT_ADD:
-            product_finish_add(p, first + r, output, lanes, sums);
-            break;
-        case PRODUCT_GATED:
-            product_finish_gated(p, first + r, output, lanes, sums);
-            break;
-        }
-    }
+    if (lanes == PAIR)
+        product_finish_rows(p, first, rows, output, PAIR, sums);
+    else if (lanes == PANEL)
+        product_finish_rows(p, first, rows, output, PANEL, sums);
+    else
+        product_finish_rows(p, first, rows, output, lanes, sums);
+}
+
+/* The pair behind this one is asked for while this one is in use, a share of it with
+ * every tile: panels come from the third-level cache or from memory. */
+static inline void product_ask_ahead(const struct product *p, size_t pair, size_t first)
+{
+#ifdef __SSE__
+    enum { LINE = 64 };
+    size_t bytes = PAIR * p->inputs * product_value_size(p->type);
+    size_t tiles = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
+    size_t share = (bytes / LINE / tiles + 1) * LINE, at = first / PRODUCT_ROWS * share;
+    const char *next = product_panel(p, 2 * (pair + 1));
+    for (size_t end = size_min(at + share, bytes); at < end; at += LINE)
+        _mm_prefetch(next + at, _MM_HINT_T1);
+#else
+    (void)p;
+    (void)pair;
+    (void)first;
+#endif
 }
 
 /* Pairs of panels outside, rows inside: a pair is read from memory once. */
@@ -115,6 +134,8 @@ static inline void product_over_tiles(const struct product *p, product_tile *til
         for (size_t first = 0; first < p->rows; first += PRODUCT_ROWS) {
             size_t rows = size_min(PRODUCT_ROWS, p->rows - first);
             struct product_place place = {p, p->in + first * p->in_stride, panels, sums};
+            if (pair + 1 < pairs + p->pairs_behind)
+                product_ask_ahead(p, pair, first);
             tile(rows, is_half ? 1 : 2, &place);
             product_finish(p, first, rows, pair, sums);
         }

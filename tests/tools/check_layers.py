@@ -88,7 +88,8 @@ LIBRARIES = {
     "sys/prctl.h": ["server/*"],
     "sys/random.h": ["base/*", "server/*"],
 }
-TESTS_MAY_USE = {"jansson.h", "png.h", "zlib.h", "cblas.h", "sys/random.h"}
+TESTS_MAY_USE = {"jansson.h", "png.h", "zlib.h", "cblas.h", "sys/epoll.h", "sys/random.h",
+                 "sys/timerfd.h"}
 
 # C17 and POSIX.1-2008: open to every layer.
 SYSTEM = set(

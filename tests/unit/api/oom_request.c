@@ -1,5 +1,6 @@
 /* Every allocation of reading a request fails once: the refusal says so, nothing is
  * handed out and nothing (under a leak checker) is lost. */
+#include "api/json_memory.h"
 #include "api/openai.h"
 #include "api/parameters.h"
 #include "api/request_json.h"
@@ -80,7 +81,8 @@ static void parse_at_last(bool (*parse)(struct request *, struct problem *), lon
 
 int main(void)
 {
-    parse_at_last(parse_body, 4);
+    json_memory_init();
+    parse_at_last(parse_body, 16);
     parse_at_last(parse_query, 5);
     parse_at_last(parse_openai, 4);
     parse_at_last(parse_sdapi, 4);

@@ -1,0 +1,180 @@
+"""Scenarios about clients: those that leave, and those that are slow on purpose."""
+
+import json
+import subprocess
+import sys
+import time
+
+from load_tools import (
+    HERE,
+    Goal,
+    Load,
+    Scenario,
+    Server,
+    Skipped,
+    capacity,
+    check_nothing_lost,
+    find_option,
+    generate,
+    lost,
+    usage,
+)
+
+LIMIT = 3  # seconds that a slow client is given
+COMPARED = 40  # answers that are asked for again, alone
+
+
+def long_request(run, seed):
+    return {"prompt": "a cat", "seed": seed, "steps": 1000, "guidance": 1}
+
+
+def wait_until_idle(server, patience):
+    """Seconds until nothing runs or waits; None when patience ends before."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < patience:
+        metrics = server.metrics()
+        if metrics("sluice_running") == 0 and metrics("sluice_queue_length") == 0:
+            return time.monotonic() - begin
+        time.sleep(0.002)
+    return None
+
+
+def stop_of_work(run):
+    """All of eight clients with long requests leave at once: after how many rounds does
+    the server have nothing left to do?"""
+    with Server(run.model, "--max-steps", "1000") as server:
+        server.picture({**long_request(run, 0), "steps": 2})
+        before = server.metrics()
+        clients = [server.send(long_request(run, seed)) for seed in range(8)]
+        server.wait_for_gauges(running=8, queued=0)
+        time.sleep(run.pick(2, 0.3))
+        after = server.metrics()
+        for client in clients:
+            client.close()
+        took = wait_until_idle(server, 3)
+        if took is None:
+            server.cancel()
+            raise Skipped("this server goes on for clients that have left")
+    seconds, rounds = (
+        after(f"sluice_round_seconds_{what}", work="step")
+        - before(f"sluice_round_seconds_{what}", work="step")
+        for what in ("sum", "count")
+    )
+    return took / (seconds / rounds), took * 1000
+
+
+def compare_alone(server, run, entries):
+    """The answers given beside those who left, asked for again when nobody else is there:
+    how many there are, how many differ."""
+    kept = sorted(seed for seed, entry in entries.items() if entry.status == 200)
+    kept = kept[:: max(1, len(kept) // COMPARED)]
+    differing = 0
+    for seed in kept:
+        alone = Load(
+            server.port,
+            *("--closed", 1, "--count", 1, "--first-seed", seed, "--mix", f"1:{run.mix}"),
+            entries=True,
+        )
+        alone.report()
+        differing += alone.entries[seed].digest != entries[seed].digest
+    return len(kept), differing
+
+
+def leaving(run):
+    rounds, milliseconds = stop_of_work(run)
+    with Server(run.model) as server:
+        rate = 0.8 * capacity(run, server, run.mix)
+        load = Load(
+            server.port,
+            *("--rate", f"{rate:.3f}", "--seconds", run.duration(20, 2)),
+            *("--mix", f"1:{run.mix}", "--leave", f"0.5:{run.pick(0.05, 0.003)}"),
+            entries=True,
+        )
+        report = load.report()
+        check_nothing_lost(report)
+        if report["aborted"] == 0:
+            raise AssertionError("nobody left in time")
+        compared, differing = compare_alone(server, run, load.entries)
+        if compared == 0 or differing > 0:
+            raise AssertionError(f"{differing} of {compared} answers differ from those alone")
+    return {
+        "left": report["aborted"] / report["sent"],
+        "rounds until idle": rounds,
+        "idle after (ms)": milliseconds,
+        "other answers that differ": differing,
+    }
+
+
+def slow_clients(server, kind, count, patience):
+    """The horde, in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-B", HERE / "slow_clients.py", kind, f"127.0.0.1:{server.port}",
+         "--count", str(count), "--patience", str(patience)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def usual_traffic(run, server, rate):
+    """The p90 of clients at equal distances: the same each time, so that it compares."""
+    report = generate(
+        server.port,
+        *("--rate", f"{rate:.3f}", "--constant", "--seconds", run.duration(15, 1.5)),
+        *("--mix", f"1:{run.mix}"),
+    )
+    check_nothing_lost(report)
+    return report["latency_ms"]["ok"]["p90"]
+
+
+def slow(kind, option):
+    """A scenario of 200 clients of that kind; the option is a pattern of serve's."""
+
+    def measure(run):
+        count = run.pick(200, 50)
+        flag = find_option(option)
+        options = (flag, str(run.pick(LIMIT, 1)))
+        with Server(run.model, *options) as server:
+            rate = 0.5 * capacity(run, server, run.mix)
+            alone = usual_traffic(run, server, rate)
+            before = usage(server.process.pid).descriptors
+            # Again and again, so that they are there during the whole traffic.
+            horde = slow_clients(server, kind, count, 60 if not run.short else 20)
+            beside = usual_traffic(run, server, rate)
+            report = json.loads(horde.communicate()[0])
+            after = usage(server.process.pid).descriptors
+        if report["left"] > 0 or report["cut"] != report["connected"] or not report["cut"]:
+            raise AssertionError(f"not all were cut: {report}")
+        if after > before + 10:
+            raise AssertionError(f"descriptors: {before} before, {after} after")
+        return {
+            "connected": report["connected"],
+            "last cut, beyond the limit (s)": report["last_cut"] - float(options[1]),
+            "p90 beside / alone": beside / alone,
+            "p90 alone (ms)": alone,
+        }
+
+    return Scenario(
+        f"slow-{kind}",
+        f"200 clients: slow {kind}",
+        measure,
+        [
+            Goal("last cut, beyond the limit (s)", "<= 1", most=1),
+            Goal("p90 beside / alone", "<= 1.15", most=1.15),
+        ],
+    )
+
+
+SCENARIOS = [
+    Scenario(
+        "leaving",
+        "half of the clients leave",
+        leaving,
+        [
+            Goal("rounds until idle", "<= 1.5", most=1.5),
+            Goal("other answers that differ", "0", most=0),
+        ],
+    ),
+    slow("header", r"--header-\w*timeout"),
+    slow("body", r"--body-\w*timeout"),
+    slow("reader", r"--(answer|response|write|send|read)-\w*timeout"),
+]
