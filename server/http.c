@@ -1,6 +1,7 @@
 #include "server/http.h"
 
 #include "server/http_exchange.h"
+#include "server/http_report.h"
 #include "server/log.h"
 
 #include <microhttpd.h>
@@ -70,7 +71,7 @@ static void completed(void *context,
     (void)code;
     if (*request == NULL)
         return;
-    http_exchange_report(*request);
+    http_report(*request);
     http_exchange_destroy(*request);
     *request = NULL;
 }

@@ -60,6 +60,9 @@ struct http_exchange {
     uint64_t arrived; /* clock_now() */
 };
 
+/* The header's first line; NULL when there is none. */
+const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
+
 /* NULL without memory. */
 struct http_exchange *http_exchange_create(struct http_shared *shared,
                                            struct MHD_Connection *connection,
@@ -77,7 +80,9 @@ http_exchange_body(struct http_exchange *exchange, const char *data, size_t *len
 /* All of it, or the connection was resumed: answers, or suspends and hands over. */
 enum MHD_Result http_exchange_proceed(struct http_exchange *exchange);
 
-/* The request has ended, answered or not: writes its log line and counts it. */
-void http_exchange_report(const struct http_exchange *exchange);
+/* Hands a job for exchange->model to the engine; the connection is suspended until it is
+ * done. Takes the request over. */
+enum MHD_Result http_exchange_submit(struct http_exchange *exchange,
+                                     struct request *request);
 
 #endif
