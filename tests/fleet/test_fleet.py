@@ -21,6 +21,7 @@ class FleetTest(unittest.TestCase):
             scenarios.same_request(balancer, 30)
             scenarios.kill_in_turn(balancer, RATE, 3)
             scenarios.stopped_replica(balancer, RATE)
+            scenarios.cut_stream(balancer)
             scenarios.rolling_restarts(balancer, RATE, 1)
             scenarios.overload(balancer, 300, 1)
             scenarios.one_more(balancer)
