@@ -389,6 +389,7 @@ static void refresh_job(struct job *job, void *scheduler)
 void scheduler_refresh(struct scheduler *scheduler)
 {
     roster_visit(&scheduler->roster, refresh_job, scheduler);
+    roster_sort(&scheduler->roster);
     scheduler_publish(scheduler);
 }
 
