@@ -267,6 +267,7 @@ static inline void simulation_schedule(struct simulation *simulation)
             simulation->most_in_a_round = round->n;
     }
     simulation_check_roster(&simulation->scheduler);
+    scheduler_publish(&simulation->scheduler);
 }
 
 /* A round that was told to stop ends at the next of its ten blocks. */

@@ -5,7 +5,6 @@
 #include <math.h>
 
 static const char TWO_TAPS[] = SLUICE_SOURCE_DIR "/tests/golden/two-taps/model";
-static const char ONE_HEAD[] = SLUICE_SOURCE_DIR "/tests/golden/one-head/model";
 
 static const struct simulation_machine quiet = {
     .encode = 0.03, .step_fixed = 0.01, .step_unit = 6e-4, .decode_unit = 6e-3};
@@ -17,7 +16,7 @@ static const struct simulation_machine noisy = {.encode = 0.03,
                                                 .hiccup = 0.3};
 
 static struct simulation simulation; /* large */
-static struct served_model *two_taps, *one_head;
+static struct served_model *two_taps, *renewed;
 
 static struct served_model *open_model(const char *folder)
 {
@@ -75,7 +74,7 @@ static void start(size_t workers, size_t max_batch, double factor)
     setting.workers = workers;
     setting.max_batch = max_batch;
     calibrate_as(two_taps, factor);
-    calibrate_as(one_head, factor);
+    calibrate_as(renewed, factor);
     simulation_start(&simulation, &setting, &quiet, two_taps);
 }
 
@@ -83,7 +82,7 @@ static void finish(void)
 {
     simulation_run_out(&simulation);
     simulation_finish(&simulation);
-    CHECK(atomic_load(&two_taps->holds) == 1 && atomic_load(&one_head->holds) == 1);
+    CHECK(atomic_load(&two_taps->holds) == 1 && atomic_load(&renewed->holds) == 1);
 }
 
 static uint64_t after(double seconds)
@@ -174,7 +173,7 @@ static void test_steps_are_lowered(void)
         simulation.watch = note_steps;
         for (size_t i = 0; i < others; i++)
             (void)simulation_send(
-                &simulation, &(struct simulation_request){.steps = 20, .deadline = 1.8});
+                &simulation, &(struct simulation_request){.steps = 6, .deadline = 1.8});
         (void)simulation_send(
             &simulation,
             &(struct simulation_request){.steps = 60, .min_steps = 2, .deadline = 1.9});
@@ -353,13 +352,13 @@ static void test_model_swap(void)
         (void)simulation_send(&simulation, &(struct simulation_request){.steps = 30});
     simulation_run(&simulation, after(0.5));
     CHECK(simulation_gauge(&simulation, METRIC_CONTEXT_CACHE_BYTES) > 0.0);
-    simulation.model = one_head;
-    scheduler_use_model(&simulation.scheduler, one_head);
+    simulation.model = renewed;
+    scheduler_use_model(&simulation.scheduler, renewed);
     scheduler_publish(&simulation.scheduler);
     CHECK(simulation_gauge(&simulation, METRIC_CONTEXT_CACHE_BYTES) == 0.0);
     for (int i = 0; i < 6; i++)
         (void)simulation_send(&simulation, &(struct simulation_request){.steps = 30});
-    CHECK(atomic_load(&two_taps->holds) == 7 && atomic_load(&one_head->holds) == 7);
+    CHECK(atomic_load(&two_taps->holds) == 7 && atomic_load(&renewed->holds) == 7);
     finish();
     CHECK(simulation.ledger.done == 12);
 }
@@ -435,6 +434,10 @@ static size_t phase_now(const struct simulation *s)
 
 static void note_traffic(struct simulation *s, const struct job *job)
 {
+    if (getenv("DBG") && job->problem.kind==PROBLEM_DEADLINE && job->promised)
+        printf("miss t=%.1f sub %.1f started %.1f deadline %.1f promised %.1f steps %u of %u..%u g %g sol %d w %zu done %u fast %g\n",(double)s->now/1e9-1000,(double)job->submitted/1e9-1000,(double)job->started/1e9-1000,(double)job->deadline/1e9-1000,(double)job->promised/1e9-1000,job->request.sampling.steps,job->min_steps,job->max_steps,job->request.sampling.guidance,job->request.sampling.solver,job->request.sampling.width,job->facts.steps,job->seconds_left);
+    if (getenv("DBG") && job->state==JOB_DONE && !job->deadline && job->facts.queue > 70e9)
+        printf("long t=%.1f sub %.1f started %.1f due %.1f promised %.1f steps %u g %g sol %d w %zu\n",(double)s->now/1e9-1000,(double)job->submitted/1e9-1000,(double)job->started/1e9-1000,(double)job->due/1e9-1000,(double)job->promised/1e9-1000,job->request.sampling.steps,job->request.sampling.guidance,job->request.sampling.solver,job->request.sampling.width);
     if (job->state != JOB_DONE)
         return;
     traffic.done[phase_now(s)]++;
@@ -499,8 +502,8 @@ static void test_two_hours(void)
     for (size_t i = 0; i < PHASES; i++) {
         run_phase(&phases[i], &draw);
         if (i == 1) { /* a reload, right before the overload */
-            simulation.model = one_head;
-            scheduler_use_model(&simulation.scheduler, one_head);
+            simulation.model = renewed;
+            scheduler_use_model(&simulation.scheduler, renewed);
         }
     }
     finish();
@@ -511,7 +514,7 @@ int main(void)
 {
     bundle_init();
     two_taps = open_model(TWO_TAPS);
-    one_head = open_model(ONE_HEAD);
+    renewed = open_model(TWO_TAPS);
     test_one_job();
     test_batches();
     test_short_ones_first();
@@ -526,6 +529,6 @@ int main(void)
     test_model_swap();
     test_two_hours();
     served_model_release(two_taps);
-    served_model_release(one_head);
+    served_model_release(renewed);
     return 0;
 }
