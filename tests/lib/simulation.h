@@ -133,8 +133,11 @@ static inline void simulation_check_roster(const struct scheduler *scheduler)
     CHECK(roster->memory <= scheduler->setting.job_memory);
 }
 
-static inline void simulation_check_round(const struct round *round)
+/* Of another model than the newest, one request is a round. */
+static inline void simulation_check_round(const struct scheduler *scheduler,
+                                          const struct round *round)
 {
+    CHECK(round->n == 1 || round->jobs[0]->model == scheduler->model);
     CHECK(round->n >= 1 && round->n <= ROUND_MAX_JOBS);
     CHECK(round->n == 1 || round->work == BATCHER_STEP);
     for (size_t i = 0; i < round->n; i++) {
@@ -173,7 +176,7 @@ static inline void simulation_schedule(struct simulation *simulation)
         struct round *round = &worker->round;
         memset(round, 0, sizeof(*round));
         scheduler_fill(&simulation->scheduler, i, round, simulation->now);
-        simulation_check_round(round);
+        simulation_check_round(&simulation->scheduler, round);
         round->helped = waiting == 0 && n < n_free;
         double seconds = simulated_seconds(&simulation->machine, round) *
                          simulation_noise(simulation) * (round->helped ? 0.6 : 1.0);

@@ -300,11 +300,13 @@ static void test_model_swap(void)
     scheduler_use_model(&simulation.scheduler, renewed);
     scheduler_publish(&simulation.scheduler);
     CHECK(simulation_gauge(&simulation, METRIC_CONTEXT_CACHE_BYTES) == 0.0);
+    simulation.most_in_a_round = 0;
     for (int i = 0; i < 6; i++)
         (void)simulation_send(&simulation, &(struct simulation_request){.steps = 30});
     CHECK(atomic_load(&model->holds) == 7 && atomic_load(&renewed->holds) == 7);
     finish();
-    CHECK(simulation.ledger.done == 12);
+    CHECK(simulation.ledger.done == 12 && simulation.most_in_a_round > 1);
+    CHECK(simulation_gauge(&simulation, METRIC_CONTEXT_CACHE_BYTES) > 0.0);
 }
 
 int main(void)
