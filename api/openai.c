@@ -32,7 +32,7 @@ struct name {
     bool (*read)(struct reading *reading);
 };
 
-enum { MAX_PARTIAL_IMAGES = 3 };
+enum { MAX_PARTIAL_IMAGES = 3, SIDE_SIZE = 11 };
 
 static bool read_field(struct reading *reading)
 {
@@ -98,26 +98,33 @@ static bool set_side(struct reading *reading, const char *field, const char *dig
                              &reading->limits, reading->problem);
 }
 
+/* Copies the digits at the start of text; false when there are none, or too many for a
+ * side. */
+static bool take_digits(const char **text, char digits[SIDE_SIZE])
+{
+    size_t n = strspn(*text, "0123456789");
+    if (n == 0 || n >= SIDE_SIZE)
+        return false;
+    memcpy(digits, *text, n);
+    digits[n] = '\0';
+    *text += n;
+    return true;
+}
+
 static bool read_size(struct reading *reading)
 {
-    static const char digits[] = "0123456789";
-    enum { SIDE = 11 };
-    char width[SIDE], height[SIDE], found[REQUEST_QUOTE_SIZE];
+    char width[SIDE_SIZE], height[SIDE_SIZE], found[REQUEST_QUOTE_SIZE];
     const char *size = json_string_value(reading->value);
     if (size != NULL && strcmp(size, "auto") == 0)
         return true;
-    size_t before = size != NULL ? strspn(size, digits) : 0;
-    size_t behind =
-        before > 0 && size[before] == 'x' ? strspn(size + before + 1, digits) : 0;
-    if (behind == 0 || before >= SIDE || behind >= SIDE ||
-        size[before + 1 + behind] != '\0') {
-        request_quote(found, size != NULL ? size : json_text_kind(reading->value));
-        return request_refuse(reading->problem, "size",
-                              "\"auto\" or \"<width>x<height>\"", found);
-    }
-    (void)snprintf(width, sizeof(width), "%.*s", (int)before, size);
-    (void)snprintf(height, sizeof(height), "%.*s", (int)behind, size + before + 1);
-    return set_side(reading, "width", width) && set_side(reading, "height", height);
+    const char *at = size;
+    bool is_good = size != NULL && take_digits(&at, width) && *at++ == 'x' &&
+                   take_digits(&at, height) && *at == '\0';
+    if (is_good)
+        return set_side(reading, "width", width) && set_side(reading, "height", height);
+    request_quote(found, size != NULL ? size : json_text_kind(reading->value));
+    return request_refuse(reading->problem, "size", "\"auto\" or \"<width>x<height>\"",
+                          found);
 }
 
 static bool read_response_format(struct reading *reading)
