@@ -16,6 +16,7 @@
 #include "server/verdict.h"
 #include "tests/check.h"
 #include "tests/lib/draw.h"
+#include "tests/lib/simulated_machine.h"
 
 #include <math.h>
 #include <string.h>
@@ -23,15 +24,6 @@
 enum { SIMULATION_WORKERS = 4, SIMULATION_LEAVERS = 4096 };
 
 #define SIMULATION_SECOND UINT64_C(1000000000)
-
-/* Seconds that rounds take. */
-struct simulation_machine {
-    double encode;                /* a prompt that is not cached */
-    double step_fixed, step_unit; /* a round; an item, a token of image or text */
-    double decode_unit;           /* a latent token */
-    double noise;                 /* at most this share more or less */
-    double hiccup;                /* of a hundred rounds, this many take 3 times */
-};
 
 struct simulation_worker {
     struct round round;
@@ -51,7 +43,7 @@ struct simulation_ledger {
 struct simulation {
     struct scheduler scheduler;
     struct metrics metrics;
-    struct simulation_machine machine;
+    struct simulated_machine machine;
     struct served_model *model;
     struct draw draw;
     uint64_t now, next_refresh;
@@ -78,7 +70,7 @@ static inline void simulation_ended(void *context)
 /* setting: workers, max_batch, queue, max_wait, job_memory and context_cache. */
 static inline void simulation_start(struct simulation *simulation,
                                     const struct scheduler_setting *setting,
-                                    const struct simulation_machine *machine,
+                                    const struct simulated_machine *machine,
                                     struct served_model *model)
 {
     struct scheduler_setting own = *setting;
@@ -94,90 +86,6 @@ static inline void simulation_start(struct simulation *simulation,
     simulation->model = model;
     CHECK_OK(scheduler_init(&simulation->scheduler, &own, &err), err);
     scheduler_use_model(&simulation->scheduler, model);
-}
-
-/* --- rounds ----------------------------------------------------------------------- */
-
-static inline size_t simulation_text_tokens(const struct job *job)
-{
-    return bundle_info(job->model->round.bundle)->text_tokens;
-}
-
-/* Seconds of the round without noise. */
-static inline double simulation_seconds(const struct simulation_machine *machine,
-                                        const struct round *round)
-{
-    double seconds = round->work == BATCHER_STEP ? machine->step_fixed : 1e-4;
-    for (size_t i = 0; i < round->n; i++) {
-        const struct job *job = round->jobs[i];
-        size_t latent = job_latent_tokens(job);
-        if (round->work == BATCHER_STEP)
-            seconds += machine->step_unit * (double)job->n_contexts *
-                       (double)(latent + simulation_text_tokens(job));
-        if (round->work == BATCHER_DECODE)
-            seconds += machine->decode_unit * (double)latent;
-        for (size_t k = 0; round->work == BATCHER_ENCODE && k < job->n_contexts; k++)
-            seconds += job->contexts[k] == NULL ? machine->encode : 0.0;
-    }
-    return seconds;
-}
-
-static inline double simulation_noise(struct simulation *simulation)
-{
-    double factor =
-        1.0 + simulation->machine.noise * (double)draw_float(&simulation->draw);
-    bool is_hiccup =
-        (double)draw_below(&simulation->draw, 10000) < 100.0 * simulation->machine.hiccup;
-    return is_hiccup ? 3.0 * factor : factor;
-}
-
-static inline void simulation_encode(struct job *job)
-{
-    const struct bundle_info *info = bundle_info(job->model->round.bundle);
-    const char *const prompts[JOB_CONTEXTS] = {job->request.prompt,
-                                               job->request.negative_prompt};
-    struct err err;
-    for (size_t i = 0; i < job->n_contexts; i++) {
-        if (job->contexts[i] != NULL)
-            continue;
-        CHECK_OK(context_create(&job->contexts[i], prompts[i], strlen(prompts[i]),
-                                info->text_tokens, info->text_width, &err),
-                 err);
-        job->contexts[i]->tokens = job->contexts[i]->tokens_total = 1;
-        memset(context_values(job->contexts[i]), 0,
-               info->text_tokens * info->text_width * sizeof(float));
-    }
-    CHECK_OK(trajectory_create(&job->trajectory, &job->request.sampling, &info->scheduler,
-                               info->patch, info->latent_channels, &err),
-             err);
-}
-
-static inline void simulation_step(struct job *job)
-{
-    struct velocity_item items[TRAJECTORY_MAX_ITEMS];
-    const struct condition *negative =
-        job->n_contexts > 1 ? &job->contexts[1]->condition : NULL;
-    size_t n =
-        trajectory_want(job->trajectory, &job->contexts[0]->condition, negative, items);
-    size_t channels = bundle_info(job->model->round.bundle)->latent_channels;
-    CHECK(n == job->n_contexts);
-    for (size_t i = 0; i < n; i++)
-        memset(items[i].v, 0,
-               items[i].height * items[i].width * channels * sizeof(float));
-    trajectory_give(job->trajectory);
-}
-
-static inline void simulation_execute(struct round *round)
-{
-    for (size_t i = 0; i < round->n; i++) {
-        struct job *job = round->jobs[i];
-        if (round->work == BATCHER_ENCODE)
-            simulation_encode(job);
-        else if (round->work == BATCHER_STEP)
-            simulation_step(job);
-        else
-            CHECK(buf_append(&job->png, "PNG", 3));
-    }
 }
 
 /* --- what must hold --------------------------------------------------------------- */
@@ -225,8 +133,11 @@ static inline void simulation_check_roster(const struct scheduler *scheduler)
     CHECK(roster->memory <= scheduler->setting.job_memory);
 }
 
-static inline void simulation_check_round(const struct round *round)
+/* Of another model than the newest, one request is a round. */
+static inline void simulation_check_round(const struct scheduler *scheduler,
+                                          const struct round *round)
 {
+    CHECK(round->n == 1 || round->jobs[0]->model == scheduler->model);
     CHECK(round->n >= 1 && round->n <= ROUND_MAX_JOBS);
     CHECK(round->n == 1 || round->work == BATCHER_STEP);
     for (size_t i = 0; i < round->n; i++) {
@@ -234,6 +145,16 @@ static inline void simulation_check_round(const struct round *round)
         CHECK(round->setting == &round->jobs[i]->model->round);
         CHECK(round->jobs[i]->round == round);
     }
+}
+
+/* A machine's time for a round varies. */
+static inline double simulation_noise(struct simulation *simulation)
+{
+    double factor =
+        1.0 + simulation->machine.noise * (double)draw_float(&simulation->draw);
+    bool is_hiccup =
+        (double)draw_below(&simulation->draw, 10000) < 100.0 * simulation->machine.hiccup;
+    return is_hiccup ? 3.0 * factor : factor;
 }
 
 /* --- events ----------------------------------------------------------------------- */
@@ -255,9 +176,9 @@ static inline void simulation_schedule(struct simulation *simulation)
         struct round *round = &worker->round;
         memset(round, 0, sizeof(*round));
         scheduler_fill(&simulation->scheduler, i, round, simulation->now);
-        simulation_check_round(round);
+        simulation_check_round(&simulation->scheduler, round);
         round->helped = waiting == 0 && n < n_free;
-        double seconds = simulation_seconds(&simulation->machine, round) *
+        double seconds = simulated_seconds(&simulation->machine, round) *
                          simulation_noise(simulation) * (round->helped ? 0.6 : 1.0);
         worker->is_busy = true;
         worker->was_stopped = false;
@@ -303,7 +224,7 @@ static inline void simulation_end_round(struct simulation *simulation,
     if (worker->was_stopped)
         round->code = err_set(&round->err, ERR_CANCELED, "stopped");
     else if (round->code == ERR_OK)
-        simulation_execute(round);
+        simulated_execute(round);
     scheduler_end_round(&simulation->scheduler, round, simulation->now);
 }
 
