@@ -20,7 +20,7 @@ struct http_deadline {
     int socket;
     enum http_phase phase;
     uint64_t since;
-    bool was_cut;
+    bool was_cut, was_slow;
 };
 
 struct http_deadlines {
@@ -48,6 +48,13 @@ static bool is_listed(const struct http_deadline *deadline)
     return deadline->phase != HTTP_PHASE_WAITING && !deadline->was_cut;
 }
 
+/* libmicrohttpd 0.9.75 overlooks an end that came together with data. */
+static bool has_left(int socket)
+{
+    char byte;
+    return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* libmicrohttpd's thread sees the end of the connection and closes it. What a client does
  * not read is dropped; a client that merely was slow to ask gets an orderly end. */
 static void cut(struct http_deadlines *deadlines, struct http_deadline *deadline)
@@ -55,11 +62,13 @@ static void cut(struct http_deadlines *deadlines, struct http_deadline *deadline
     static const struct linger drop = {.l_onoff = 1, .l_linger = 0};
     list_remove(&deadline->node);
     deadline->was_cut = true;
+    deadline->was_slow =
+        deadline->phase != HTTP_PHASE_IDLE && !has_left(deadline->socket);
     deadlines->open--;
     if (deadline->phase == HTTP_PHASE_RESPONSE)
         (void)setsockopt(deadline->socket, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop));
     (void)shutdown(deadline->socket, SHUT_RDWR);
-    if (deadline->phase != HTTP_PHASE_IDLE)
+    if (deadline->was_slow)
         metrics_add(deadlines->setting.metrics, METRIC_CONNECTIONS_CUT,
                     METRIC_CUT_HEADER + (deadline->phase - HTTP_PHASE_HEADER), 1.0);
 }
@@ -199,15 +208,15 @@ void http_deadlines_enter(struct http_deadlines *deadlines,
     (void)pthread_mutex_unlock(&deadlines->lock);
 }
 
-bool http_deadlines_was_cut(struct http_deadlines *deadlines,
-                            const struct http_deadline *deadline)
+bool http_deadlines_was_slow(struct http_deadlines *deadlines,
+                             const struct http_deadline *deadline)
 {
     if (deadline == NULL)
         return false;
     (void)pthread_mutex_lock(&deadlines->lock);
-    bool was_cut = deadline->was_cut;
+    bool was_slow = deadline->was_slow;
     (void)pthread_mutex_unlock(&deadlines->lock);
-    return was_cut;
+    return was_slow;
 }
 
 void http_deadlines_remove(struct http_deadlines *deadlines,

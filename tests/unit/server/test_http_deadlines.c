@@ -86,9 +86,10 @@ static void test_limits(void)
         /* To enter it again, at every byte, gains nothing. */
         http_deadlines_enter(deadlines, connection.deadline, cases[i].phase);
         CHECK(http_deadlines_look(deadlines, next - 1) == next);
-        CHECK(!http_deadlines_was_cut(deadlines, connection.deadline));
+        CHECK(!http_deadlines_was_slow(deadlines, connection.deadline));
         CHECK(http_deadlines_look(deadlines, next) == UINT64_MAX);
-        CHECK(http_deadlines_was_cut(deadlines, connection.deadline));
+        CHECK(http_deadlines_was_slow(deadlines, connection.deadline) ==
+              (cases[i].phase != HTTP_PHASE_IDLE));
         CHECK(is_cut(&connection, 0));
         http_deadlines_enter(deadlines, connection.deadline, HTTP_PHASE_IDLE);
         CHECK(http_deadlines_look(deadlines, next) == UINT64_MAX);
@@ -109,9 +110,24 @@ static void test_waiting(void)
     take_away(deadlines, &connection);
     http_deadlines_enter(deadlines, NULL, HTTP_PHASE_BODY);
     http_deadlines_remove(deadlines, NULL);
-    CHECK(!http_deadlines_was_cut(deadlines, NULL));
+    CHECK(!http_deadlines_was_slow(deadlines, NULL));
     http_deadlines_destroy(deadlines);
     http_deadlines_destroy(NULL);
+}
+
+/* Who has left is no slow client, though it takes the limit to see it. */
+static void test_leaving(void)
+{
+    struct http_deadlines *deadlines = create();
+    struct connection connection = add(deadlines);
+    uint64_t before = count(METRIC_CUT_HEADER);
+    (void)shutdown(connection.client, SHUT_WR);
+    CHECK(http_deadlines_look(deadlines, clock_now() + 10001 * second) == UINT64_MAX);
+    CHECK(is_cut(&connection, 0));
+    CHECK(!http_deadlines_was_slow(deadlines, connection.deadline));
+    CHECK(count(METRIC_CUT_HEADER) == before);
+    take_away(deadlines, &connection);
+    http_deadlines_destroy(deadlines);
 }
 
 /* The thread itself: idle ones go as soon as there are too many, the oldest first. */
@@ -157,6 +173,7 @@ int main(void)
 {
     test_limits();
     test_waiting();
+    test_leaving();
     test_idle_when_crowded();
     test_slow_when_crowded();
     return 0;
