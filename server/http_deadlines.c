@@ -78,28 +78,32 @@ static uint64_t instant_after(uint64_t since, uint64_t limit)
     return limit > UINT64_MAX - since ? UINT64_MAX : since + limit;
 }
 
-/* When the first of the phase is to be cut. */
-static uint64_t first_deadline(const struct http_deadlines *deadlines, size_t phase)
+/* When a connection is to be cut, as things are. */
+static uint64_t deadline_of(const struct http_deadlines *deadlines,
+                            const struct http_deadline *deadline)
 {
-    struct list_node *node = list_first(&deadlines->phases[phase]);
-    uint64_t limit = deadlines->setting.limits[phase];
-    if (node == NULL)
-        return UINT64_MAX;
-    if (deadlines->open > deadlines->most && crowded_limits[phase] < limit)
-        limit = crowded_limits[phase];
-    return instant_after(list_entry(node, struct http_deadline, node)->since, limit);
+    uint64_t limit = deadlines->setting.limits[deadline->phase];
+    uint64_t crowded = crowded_limits[deadline->phase];
+    if (deadlines->open > deadlines->most && crowded < limit)
+        limit = crowded;
+    return instant_after(deadline->since, limit);
 }
 
 /* The lock is held. */
 static uint64_t look(struct http_deadlines *deadlines, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
+    struct list_node *node;
     for (size_t phase = 0; phase < HTTP_PHASE_COUNT; phase++) {
-        uint64_t first;
-        while ((first = first_deadline(deadlines, phase)) <= now)
-            cut(deadlines, list_entry(list_first(&deadlines->phases[phase]),
-                                      struct http_deadline, node));
-        next = first < next ? first : next;
+        while ((node = list_first(&deadlines->phases[phase])) != NULL) {
+            struct http_deadline *first = list_entry(node, struct http_deadline, node);
+            uint64_t instant = deadline_of(deadlines, first);
+            if (instant > now) {
+                next = instant < next ? instant : next;
+                break;
+            }
+            cut(deadlines, first);
+        }
     }
     return next;
 }
