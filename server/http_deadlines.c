@@ -20,7 +20,7 @@ struct http_deadline {
     int socket;
     enum http_phase phase;
     uint64_t since;
-    bool was_cut;
+    bool was_cut, was_slow;
 };
 
 struct http_deadlines {
@@ -48,6 +48,13 @@ static bool is_listed(const struct http_deadline *deadline)
     return deadline->phase != HTTP_PHASE_WAITING && !deadline->was_cut;
 }
 
+/* libmicrohttpd 0.9.75 overlooks an end that came together with data. */
+static bool has_left(int socket)
+{
+    char byte;
+    return recv(socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* libmicrohttpd's thread sees the end of the connection and closes it. What a client does
  * not read is dropped; a client that merely was slow to ask gets an orderly end. */
 static void cut(struct http_deadlines *deadlines, struct http_deadline *deadline)
@@ -55,11 +62,13 @@ static void cut(struct http_deadlines *deadlines, struct http_deadline *deadline
     static const struct linger drop = {.l_onoff = 1, .l_linger = 0};
     list_remove(&deadline->node);
     deadline->was_cut = true;
+    deadline->was_slow =
+        deadline->phase != HTTP_PHASE_IDLE && !has_left(deadline->socket);
     deadlines->open--;
     if (deadline->phase == HTTP_PHASE_RESPONSE)
         (void)setsockopt(deadline->socket, SOL_SOCKET, SO_LINGER, &drop, sizeof(drop));
     (void)shutdown(deadline->socket, SHUT_RDWR);
-    if (deadline->phase != HTTP_PHASE_IDLE)
+    if (deadline->was_slow)
         metrics_add(deadlines->setting.metrics, METRIC_CONNECTIONS_CUT,
                     METRIC_CUT_HEADER + (deadline->phase - HTTP_PHASE_HEADER), 1.0);
 }
@@ -69,28 +78,32 @@ static uint64_t instant_after(uint64_t since, uint64_t limit)
     return limit > UINT64_MAX - since ? UINT64_MAX : since + limit;
 }
 
-/* When the first of the phase is to be cut. */
-static uint64_t first_deadline(const struct http_deadlines *deadlines, size_t phase)
+/* When a connection is to be cut, as things are. */
+static uint64_t deadline_of(const struct http_deadlines *deadlines,
+                            const struct http_deadline *deadline)
 {
-    struct list_node *node = list_first(&deadlines->phases[phase]);
-    uint64_t limit = deadlines->setting.limits[phase];
-    if (node == NULL)
-        return UINT64_MAX;
-    if (deadlines->open > deadlines->most && crowded_limits[phase] < limit)
-        limit = crowded_limits[phase];
-    return instant_after(list_entry(node, struct http_deadline, node)->since, limit);
+    uint64_t limit = deadlines->setting.limits[deadline->phase];
+    uint64_t crowded = crowded_limits[deadline->phase];
+    if (deadlines->open > deadlines->most && crowded < limit)
+        limit = crowded;
+    return instant_after(deadline->since, limit);
 }
 
 /* The lock is held. */
 static uint64_t look(struct http_deadlines *deadlines, uint64_t now)
 {
     uint64_t next = UINT64_MAX;
+    struct list_node *node;
     for (size_t phase = 0; phase < HTTP_PHASE_COUNT; phase++) {
-        uint64_t first;
-        while ((first = first_deadline(deadlines, phase)) <= now)
-            cut(deadlines, list_entry(list_first(&deadlines->phases[phase]),
-                                      struct http_deadline, node));
-        next = first < next ? first : next;
+        while ((node = list_first(&deadlines->phases[phase])) != NULL) {
+            struct http_deadline *first = list_entry(node, struct http_deadline, node);
+            uint64_t instant = deadline_of(deadlines, first);
+            if (instant > now) {
+                next = instant < next ? instant : next;
+                break;
+            }
+            cut(deadlines, first);
+        }
     }
     return next;
 }
@@ -199,15 +212,15 @@ void http_deadlines_enter(struct http_deadlines *deadlines,
     (void)pthread_mutex_unlock(&deadlines->lock);
 }
 
-bool http_deadlines_was_cut(struct http_deadlines *deadlines,
-                            const struct http_deadline *deadline)
+bool http_deadlines_was_slow(struct http_deadlines *deadlines,
+                             const struct http_deadline *deadline)
 {
     if (deadline == NULL)
         return false;
     (void)pthread_mutex_lock(&deadlines->lock);
-    bool was_cut = deadline->was_cut;
+    bool was_slow = deadline->was_slow;
     (void)pthread_mutex_unlock(&deadlines->lock);
-    return was_cut;
+    return was_slow;
 }
 
 void http_deadlines_remove(struct http_deadlines *deadlines,

@@ -55,12 +55,13 @@ void http_deadlines_destroy(struct http_deadlines *deadlines);
 /* A new connection, in HEADER. NULL without memory: then nothing limits it. */
 struct http_deadline *http_deadlines_add(struct http_deadlines *deadlines, int socket);
 
-/* NULL is accepted by these three. Entering the phase that it is in changes nothing. */
+/* NULL is accepted by these three. Entering the phase that it is in changes nothing. Who
+ * was cut was slow, unless the connection was idle or its client had left already. */
 void http_deadlines_enter(struct http_deadlines *deadlines,
                           struct http_deadline *deadline,
                           enum http_phase phase);
-bool http_deadlines_was_cut(struct http_deadlines *deadlines,
-                            const struct http_deadline *deadline);
+bool http_deadlines_was_slow(struct http_deadlines *deadlines,
+                             const struct http_deadline *deadline);
 void http_deadlines_remove(struct http_deadlines *deadlines,
                            struct http_deadline *deadline);
 

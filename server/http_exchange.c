@@ -169,6 +169,13 @@ static const char *find_path(const struct http_exchange *exchange, const char *p
     return *found == '\0' ? "/" : found;
 }
 
+static bool has_body(const struct http_exchange *exchange)
+{
+    const char *length = http_exchange_header(exchange, "Content-Length");
+    return http_exchange_header(exchange, "Transfer-Encoding") != NULL ||
+           (length != NULL && strcmp(length, "0") != 0);
+}
+
 enum MHD_Result http_exchange_begin(struct http_exchange *exchange,
                                     const struct http_head *head)
 {
@@ -181,7 +188,10 @@ enum MHD_Result http_exchange_begin(struct http_exchange *exchange,
         route_find(&exchange->route, exchange->method, find_path(exchange, head->path),
                    exchange->listener->port, exchange->shared->setting.metrics_on_service,
                    &exchange->problem);
-    if (!exchange->has_route || !check_key(exchange) || !check_headers(exchange))
+    /* An answer before the body closes the connection behind it. Where there is no body
+     * the answer comes a call later, and the connection is kept. */
+    if ((!exchange->has_route || !check_key(exchange) || !check_headers(exchange)) &&
+        has_body(exchange))
         return http_answer_problem(exchange);
     http_deadlines_enter(exchange->listener->deadlines,
                          http_exchange_deadline(exchange->connection), HTTP_PHASE_BODY);
@@ -200,9 +210,8 @@ http_exchange_body(struct http_exchange *exchange, const char *data, size_t *len
 
 enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
 {
-    const struct http_route *route = http_route(exchange->route);
     if (exchange->state == EXCHANGE_FINISHED)
-        return route->finish(exchange);
+        return http_route(exchange->route)->finish(exchange);
     if (exchange->body.overflowed)
         (void)problem_set(&exchange->problem, PROBLEM_TOO_LARGE, NULL,
                           "a body of at most %zu bytes is expected",
@@ -210,9 +219,9 @@ enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
     else if (exchange->body.failed)
         (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL,
                           "no memory for the body");
-    if (exchange->body.failed)
+    if (exchange->problem.kind != PROBLEM_NONE)
         return http_answer_problem(exchange);
-    return route->answer(exchange);
+    return http_route(exchange->route)->answer(exchange);
 }
 
 void http_exchange_end(struct http_exchange *exchange,
@@ -221,7 +230,7 @@ void http_exchange_end(struct http_exchange *exchange,
     struct http_deadlines *deadlines = exchange->listener->deadlines;
     struct http_deadline *deadline = http_exchange_deadline(exchange->connection);
     const char *outcome = NULL;
-    if (http_deadlines_was_cut(deadlines, deadline))
+    if (http_deadlines_was_slow(deadlines, deadline))
         outcome = "too-slow";
     else if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
         outcome = "client-gone";

@@ -209,6 +209,7 @@ int serve_run(const struct options *options)
     sigset_t signals;
     uint64_t start = clock_now();
     block_signals(&signals);
+    log_writer_start();
     model_shelf_init(&server.shelf, NULL);
     enum err_code code = open_model(&server, &err);
     if (code == ERR_OK)
@@ -219,6 +220,7 @@ int serve_run(const struct options *options)
         log_message("error", "start", err.message);
         (void)fprintf(stderr, "sluice: %s\n", err.message);
         stop(&server);
+        log_writer_stop();
         return 1;
     }
     log_start(&server, clock_now() - start);
@@ -226,5 +228,6 @@ int serve_run(const struct options *options)
     drain(&server, &signals);
     stop(&server);
     log_message("info", "stopped", "all accepted requests are answered");
+    log_writer_stop();
     return 0;
 }
