@@ -396,27 +396,38 @@ static float largest(const float *x, size_t n)
     float lanes[LANES];
     for (size_t l = 0; l < LANES; l++)
         lanes[l] = x[l < n ? l : 0];
-    for (size_t i = LANES; i + LANES <= n; i += LANES) {
+    size_t i = LANES;
+    for (; i + LANES <= n; i += LANES) {
+        /* Kept a loop, it becomes a vector's comparison. */
+#pragma GCC unroll 1
         for (size_t l = 0; l < LANES; l++)
             lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
     }
-    for (size_t i = n / LANES * LANES; i < n; i++)
+    for (; i < n; i++)
         lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
     for (size_t l = 1; l < LANES; l++)
         lanes[0] = lanes[l] > lanes[0] ? lanes[l] : lanes[0];
     return lanes[0];
 }
 
-static void softmax(float *scores, size_t n, size_t padded, float scale)
+static float softmax(float *scores, size_t n, size_t padded, float scale)
 {
-    float most = largest(scores, n);
-    for (size_t i = 0; i < n; i++)
+    float most = largest(scores, n), lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            float power = exponential((scores[i + l] - most) * scale);
+            scores[i + l] = power;
+            lanes[l] += power;
+        }
+    }
+    for (; i < n; i++) {
         scores[i] = exponential((scores[i] - most) * scale);
-    float inverse = 1.0f / sum(scores, n);
-    for (size_t i = 0; i < n; i++)
-        scores[i] *= inverse;
-    for (size_t i = n; i < padded; i++)
+        lanes[i % LANES] += scores[i];
+    }
+    for (; i < padded; i++)
         scores[i] = 0.0f;
+    return lanes_total(lanes);
 }
 
 static void silu(float *x, size_t n)
