@@ -70,7 +70,8 @@ static void read_pixels(png_structp png, png_infop info, struct reading *reading
 {
     struct png_contents *contents = &reading->contents;
     size_t row = contents->width * 3, bytes = size_multiply(row, contents->height);
-    contents->rgb = bytes == SIZE_MAX ? NULL : malloc(bytes);
+    if (bytes <= PTRDIFF_MAX)
+        contents->rgb = malloc(bytes);
     if (contents->rgb == NULL)
         fail(png, ERR_NO_MEMORY, "no memory for the pixels");
     for (size_t y = 0; y < contents->height; y++)
