@@ -1,5 +1,6 @@
 #include "api/about.h"
 
+#include "api/json_memory.h"
 #include "api/json_text.h"
 #include "api/request_field.h"
 #include "api/sampler_name.h"
@@ -66,9 +67,15 @@ static json_t *solvers_of(const struct sampling *defaults)
     return NULL;
 }
 
+/* NULL without memory, as everywhere. */
 static json_t *curve_of(const struct about *about)
 {
+    json_memory_watch();
     json_t *curve = about->curve != NULL ? json_loads(about->curve, 0, NULL) : NULL;
+    if (json_memory_lacked()) {
+        json_decref(curve);
+        return NULL;
+    }
     return curve != NULL ? curve : json_null();
 }
 

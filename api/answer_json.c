@@ -22,10 +22,10 @@ static json_t *describe(const struct answer *answer)
     const struct answer_facts *facts = answer->facts;
     const struct sampling *sampling = &answer->request->sampling;
     return json_pack(
-        "{s:s*, s:{s:o, s:s}, s:I, s:I, s:s, s:f, s:I, s:I, s:{s:I, s:I, s:I, s:b},"
+        "{s:{s:o, s:s}, s:I, s:I, s:s, s:f, s:I, s:I, s:{s:I, s:I, s:I, s:b},"
         " s:{s:f, s:f, s:f, s:f}}",
-        "id", answer->request_id, "model", "name", json_text_make(answer->model_name),
-        "digest", answer->model_digest, "width", (json_int_t)sampling->width, "height",
+        "model", "name", json_text_make(answer->model_name), "digest",
+        answer->model_digest, "width", (json_int_t)sampling->width, "height",
         (json_int_t)sampling->height, "solver", solver_name(sampling->solver), "guidance",
         sampling->guidance, "steps", (json_int_t)facts->steps, "evaluations",
         (json_int_t)facts->evaluations, "prompt_tokens", "used",
@@ -45,7 +45,7 @@ void answer_json_file(const struct answer_image *image, struct buf *out)
 
 void answer_json_write(const struct answer *answer, struct buf *out)
 {
-    json_text_write_open(describe(answer), out);
+    json_text_write_open(json_text_add(describe(answer), "id", answer->request_id), out);
     (void)buf_print(out, ",\"images\":[");
     for (size_t i = 0; i < answer->image_count; i++) {
         const struct answer_image *image = &answer->images[i];

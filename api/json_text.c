@@ -94,6 +94,14 @@ json_t *json_text_make(const char *text)
     return out;
 }
 
+json_t *json_text_add(json_t *object, const char *name, const char *text)
+{
+    if (text == NULL || json_object_set_new(object, name, json_text_make(text)) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
 static int append(const char *data, size_t length, void *buf)
 {
     return buf_append(buf, data, length) ? 0 : -1;

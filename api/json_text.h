@@ -29,6 +29,11 @@ struct request_value json_text_value(const char *name, const json_t *value);
  * be, has its bytes beyond ASCII replaced by '_'. */
 json_t *json_text_make(const char *text);
 
+/* Adds a member unless the text is NULL, and gives the object back; NULL, with the object
+ * freed, without memory or when the object is NULL. (json_pack's "s*" leaves a member out
+ * without memory.) */
+json_t *json_text_add(json_t *object, const char *name, const char *text);
+
 /* Appends `root`, compact, and takes it over. NULL, which is what building one without
  * memory gives, makes the buf fail. */
 void json_text_write(json_t *root, struct buf *out);

@@ -69,8 +69,9 @@ static void read_header(png_structp png, png_infop info, struct reading *reading
 static void read_pixels(png_structp png, png_infop info, struct reading *reading)
 {
     struct png_contents *contents = &reading->contents;
-    size_t row = contents->width * 3;
-    contents->rgb = malloc(size_multiply(row, contents->height));
+    size_t row = contents->width * 3, bytes = size_multiply(row, contents->height);
+    if (bytes <= PTRDIFF_MAX)
+        contents->rgb = malloc(bytes);
     if (contents->rgb == NULL)
         fail(png, ERR_NO_MEMORY, "no memory for the pixels");
     for (size_t y = 0; y < contents->height; y++)

@@ -16,6 +16,7 @@
 #define PROBLEM_MAP(X)                                                                   \
     X(NONE, 200, "none", "No problem")                                                   \
     X(MALFORMED, 400, "malformed-request", "The request is malformed")                   \
+    X(UNAUTHORIZED, 401, "unauthorized", "A valid API key is needed")                    \
     X(NOT_FOUND, 404, "not-found", "No such resource")                                   \
     X(METHOD, 405, "method-not-allowed", "The resource does not have this method")       \
     X(NOT_ACCEPTABLE, 406, "not-acceptable", "No acceptable form of the answer")         \
@@ -23,6 +24,7 @@
     X(MEDIA_TYPE, 415, "unsupported-media-type", "The body's type is not supported")     \
     X(INVALID, 422, "invalid-request", "The request asks for what cannot be done")       \
     X(OVERLOADED, 429, "overloaded", "The service is full")                              \
+    X(RATE_LIMITED, 429, "rate-limited", "The key's rate is used up")                    \
     X(CLIENT_GONE, 499, "client-gone", "The client has left")                            \
     X(INTERNAL, 500, "internal", "The service failed")                                   \
     X(UNAVAILABLE, 503, "unavailable", "The service is not ready")                       \

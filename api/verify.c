@@ -39,9 +39,9 @@ void verify_write(enum verify_result result,
     const struct request *request = &parameters->request;
     const struct sampling *sampling = &request->sampling;
     json_t *root = json_pack(
-        "{s:s*, s:b, s:b, s:{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:s},"
+        "{s:b, s:b, s:{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:s},"
         " s:{s:s, s:o}, s:{s:s, s:s}}",
-        "id", request_id, "identical", result == VERIFY_IDENTICAL, "pixels_identical",
+        "identical", result == VERIFY_IDENTICAL, "pixels_identical",
         result != VERIFY_DIFFERENT, "parameters", "prompt", request->prompt,
         "negative_prompt", request->negative_prompt, "seed", (json_int_t)sampling->seed,
         "steps", (json_int_t)sampling->steps, "width", (json_int_t)sampling->width,
@@ -49,5 +49,5 @@ void verify_write(enum verify_result result,
         solver_name(sampling->solver), "made_by", "model_hash", parameters->model_hash,
         "version", json_text_make(parameters->version), "verified_by", "model_hash",
         parameters->model_hash, "version", version);
-    json_text_write(root, out);
+    json_text_write(json_text_add(root, "id", request_id), out);
 }

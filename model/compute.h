@@ -67,6 +67,12 @@ struct compute_attention {
 void compute_attention(const struct compute *compute,
                        const struct compute_attention *work);
 
+/* Memory that a GroupNorm needs: so many floats, as well aligned as doubles. */
+size_t compute_group_norm_room(size_t pixels, size_t channels);
+void compute_group_norm(const struct compute *compute,
+                        const struct norm_group *norm,
+                        void *room);
+
 void compute_convolution(const struct compute *compute,
                          const struct convolution *convolution);
 

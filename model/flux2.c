@@ -1,23 +1,16 @@
 #include "model/flux2.h"
 
-#include "base/elementary.h"
 #include "base/size.h"
 #include "model/compute.h"
 #include "model/flux2_blocks.h"
 #include "model/flux2_config.h"
-#include "model/kernels/rotary.h"
+#include "model/flux2_embed.h"
 #include "model/weights.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-/* The position of a token has four coordinates: time, height, width, place in the text.
- */
-enum {
-    TIME_SCALE = 1000,
-    GROUP_TOKENS =
-        768 /* of items that go through a block together: their rows stay in cache */
-};
+/* Of items that go through a block together: so few that their rows stay in cache. */
+enum { GROUP_TOKENS = 768 };
 
 struct flux2 {
     const struct kernels *kernels;
@@ -113,95 +106,60 @@ static void destroy(void *self)
     free(m);
 }
 
-/* n vectors through a layer. */
-static void apply_vectors(const struct compute *compute,
-                          const struct linear *linear,
-                          size_t n,
-                          const float *in,
-                          float *out)
+/* Vectors of some items through a layer, as so many arrays of one row: with OpenBLAS a
+ * sum depends on how many rows there are. Fills in `rows`. */
+static struct compute_layer vector_layer(const struct linear *linear,
+                                         size_t n,
+                                         const float *in,
+                                         float *out,
+                                         struct linear_rows *rows)
 {
-    struct linear_rows rows = {.rows = n,
-                               .in = in,
-                               .in_stride = linear->inputs,
-                               .out = out,
-                               .out_stride = linear->outputs};
-    compute_linear(compute, linear, &rows);
-}
-
-/* The time as cosines and sines of falling frequencies (diffusers embeddings.py,
- * get_timestep_embedding with flip_sin_to_cos), in float32 as there: at t = 1000 a
- * different rounding of the angle would show in the result. */
-static void embed_time(const struct flux2 *m, float t, float *embedding)
-{
-    size_t half = m->config.time_channels / 2;
-    for (size_t k = 0; k < half; k++) {
-        float exponent = (float)-elementary_log(10000.0) * (float)k / (float)half;
-        float angle = t * (float)TIME_SCALE * (float)elementary_exp((double)exponent);
-        embedding[k] = (float)elementary_cos((double)angle);
-        embedding[half + k] = (float)elementary_sin((double)angle);
-    }
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (struct linear_rows){.rows = 1,
+                                       .in = in + i * linear->inputs,
+                                       .in_stride = linear->inputs,
+                                       .out = out + i * linear->outputs,
+                                       .out_stride = linear->outputs};
+    return (struct compute_layer){linear, rows, n};
 }
 
 /* What each item's time becomes: the modulation vectors of every kind of block. */
 static void modulate_by_time(const struct flux2 *m,
                              const struct compute *compute,
-                             const struct batch *batch)
+                             const struct batch *batch,
+                             size_t first,
+                             size_t n)
 {
     /* The work buffers are free before the blocks start. */
     float *embedding = batch->work.wide, *hidden = batch->work.joined,
           *time = batch->work.normed;
-    size_t n = batch->n, d = m->config.sizes.width;
-    for (size_t i = 0; i < n; i++)
-        embed_time(m, batch->in[i].t, embedding + i * m->config.time_channels);
-    apply_vectors(compute, &m->time_in, n, embedding, hidden);
-    compute->kernels->each->silu(hidden, n * d);
-    apply_vectors(compute, &m->time_out, n, hidden, time);
-    compute->kernels->each->silu(time, n * d);
-    apply_vectors(compute, &m->image_modulation, n, time, batch->image_modulation);
-    apply_vectors(compute, &m->text_modulation, n, time, batch->text_modulation);
-    apply_vectors(compute, &m->single_modulation, n, time, batch->single_modulation);
-    apply_vectors(compute, &m->norm_out, n, time, batch->out_modulation);
+    size_t d = m->config.sizes.width;
+    struct flux2_item *items = batch->items + first;
     for (size_t i = 0; i < n; i++) {
-        batch->items[i].image_modulation = batch->image_modulation + i * 6 * d;
-        batch->items[i].text_modulation = batch->text_modulation + i * 6 * d;
-        batch->items[i].single_modulation = batch->single_modulation + i * 3 * d;
+        flux2_embed_time(&m->config, batch->in[first + i].t,
+                         embedding + i * m->config.time_channels);
+        items[i].image_modulation = batch->image_modulation + (first + i) * 6 * d;
+        items[i].text_modulation = batch->text_modulation + (first + i) * 6 * d;
+        items[i].single_modulation = batch->single_modulation + (first + i) * 3 * d;
     }
-}
-
-/* Angles of every axis at positions 0 to n - 1: [n, head_size / 2]. */
-static void set_angles(const struct flux2 *m, size_t n, float *cosine, float *sine)
-{
-    for (size_t position = 0; position < n; position++) {
-        for (size_t a = 0; a < FLUX2_AXES; a++) {
-            rotary_angles((double)position, m->config.theta, m->config.axes[a], cosine,
-                          sine);
-            cosine += m->config.axes[a] / 2;
-            sine += m->config.axes[a] / 2;
-        }
-    }
-}
-
-/* Positions as the klein pipeline numbers them: text token i is (0, 0, 0, i), the image
- * token at (h, w) is (0, h, w, 0). Angles are computed once a position and copied. */
-static void set_positions(const struct flux2 *m,
-                          const struct velocity_item *in,
-                          const struct flux2_item *item,
-                          const struct flux2_work *work)
-{
-    size_t text = in->condition->tokens, half = m->config.sizes.head_size / 2;
-    float *cosines = work->wide, *sines = work->joined;
-    set_angles(m, size_max(text, size_max(in->height, in->width)), cosines, sines);
-    for (size_t token = 0; token < item->text_tokens + item->image_tokens; token++) {
-        size_t place = token < text ? 0 : token - text, at = 0;
-        size_t position[FLUX2_AXES] = {0, place / in->width, place % in->width,
-                                       token < text ? token : 0};
-        for (size_t a = 0; a < FLUX2_AXES; at += m->config.axes[a] / 2, a++) {
-            size_t from = position[a] * half + at, to = token * half + at;
-            memcpy(item->cosine + to, cosines + from,
-                   m->config.axes[a] / 2 * sizeof(float));
-            memcpy(item->sine + to, sines + from, m->config.axes[a] / 2 * sizeof(float));
-        }
-    }
+    struct linear_rows rows[4][FLUX2_GROUP_ITEMS];
+    struct compute_layer layer = vector_layer(&m->time_in, n, embedding, hidden, rows[0]);
+    compute_layers(compute, &layer, 1);
+    compute->kernels->each->silu(hidden, n * d);
+    layer = vector_layer(&m->time_out, n, hidden, time, rows[0]);
+    compute_layers(compute, &layer, 1);
+    compute->kernels->each->silu(time, n * d);
+    const struct compute_layer layers[] = {
+        vector_layer(&m->image_modulation, n, time,
+                     batch->image_modulation + first * 6 * d, rows[0]),
+        vector_layer(&m->text_modulation, n, time, batch->text_modulation + first * 6 * d,
+                     rows[1]),
+        vector_layer(&m->single_modulation, n, time,
+                     batch->single_modulation + first * 3 * d, rows[2]),
+        vector_layer(&m->norm_out, n, time, batch->out_modulation + first * 2 * d,
+                     rows[3]),
+    };
+    compute_layers(compute, layers, 4);
 }
 
 static void lay_out_item(const struct flux2 *m,
@@ -231,20 +189,37 @@ static void lay_out_shared(const struct flux2 *m,
     batch->single_modulation = arena_take_floats(arena, size_multiply(n, 3 * d));
     batch->out_modulation = arena_take_floats(arena, size_multiply(n, 2 * d));
     /* The times' embeddings use the buffers of the blocks. */
-    size_t rows = size_multiply(n, m->config.time_channels / d + 1);
+    size_t rows = FLUX2_GROUP_ITEMS * (m->config.time_channels / d + 1);
     rows = size_max(rows, size_min(total, size_max(tokens, GROUP_TOKENS)));
     flux2_work_lay_out(&m->config.sizes, rows, arena, &batch->work);
+}
+
+/* The rotation angles of item i: those of the item before it, where that has the same
+ * shape. */
+static void set_angles(const struct flux2 *m, const struct batch *batch, size_t i)
+{
+    const struct velocity_item *in = &batch->in[i];
+    struct flux2_item *item = &batch->items[i];
+    const struct flux2_grid grid = {in->condition->tokens, in->height, in->width};
+    if (i > 0 && in[-1].condition->tokens == grid.text && in[-1].height == grid.height &&
+        in[-1].width == grid.width) {
+        item->cosine = item[-1].cosine;
+        item->sine = item[-1].sine;
+        return;
+    }
+    flux2_embed_positions(&m->config, &grid, batch->work.wide, item->cosine, item->sine);
 }
 
 /* Everything before the first block. */
 static void start_item(const struct flux2 *m,
                        const struct compute *compute,
-                       const struct velocity_item *in,
-                       const struct flux2_item *item,
-                       const struct flux2_work *work)
+                       const struct batch *batch,
+                       size_t i)
 {
+    const struct velocity_item *in = &batch->in[i];
+    const struct flux2_item *item = &batch->items[i];
     size_t d = m->config.sizes.width, text = in->condition->tokens;
-    set_positions(m, in, item, work);
+    set_angles(m, batch, i);
     const struct linear_rows rows[] = {
         {.rows = text,
          .in = in->condition->context,
@@ -372,9 +347,10 @@ static enum err_code eval(const void *self,
     size_t mark = arena_mark(run->scratch);
     enum err_code code = lay_out(m, run, &batch, err);
     if (code == ERR_OK) {
-        modulate_by_time(m, compute, &batch);
+        for (size_t i = 0; i < n; i += FLUX2_GROUP_ITEMS)
+            modulate_by_time(m, compute, &batch, i, size_min(FLUX2_GROUP_ITEMS, n - i));
         for (size_t i = 0; i < n; i++)
-            start_item(m, compute, &items[i], &batch.items[i], &batch.work);
+            start_item(m, compute, &batch, i);
         code = run_blocks(m, compute, &batch, err);
     }
     for (size_t i = 0; code == ERR_OK && i < n; i++)

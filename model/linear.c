@@ -87,16 +87,15 @@ product_of(const struct linear *linear, const struct linear_rows *rows, size_t f
 void linear_apply_unit(const struct kernels *kernels,
                        const struct linear *linear,
                        const struct linear_rows *rows,
-                       size_t n,
+                       bool is_first,
                        size_t unit)
 {
     size_t first = unit * unit_width(linear);
-    for (size_t i = 0; i < n; i++) {
-        struct product product = product_of(linear, &rows[i], first);
-        if (i + 1 == n && first + product.outputs < linear->outputs)
-            product.pairs_behind = 1;
-        kernels->product(&product);
-    }
+    struct product product = product_of(linear, rows, first);
+    if (is_first)
+        product.pairs_ahead =
+            UNIT_PAIRS + (first + product.outputs < linear->outputs ? 1 : 0);
+    kernels->product(&product);
 }
 
 void linear_apply(const struct kernels *kernels,
@@ -104,5 +103,5 @@ void linear_apply(const struct kernels *kernels,
                   const struct linear_rows *rows)
 {
     for (size_t unit = 0; unit < linear_units(linear); unit++)
-        linear_apply_unit(kernels, linear, rows, 1, unit);
+        linear_apply_unit(kernels, linear, rows, true, unit);
 }

@@ -49,13 +49,13 @@ enum panel_type linear_panel_type(const struct linear *linear);
 enum { LINEAR_PART = 2 * PANEL };
 struct linear linear_part(const struct linear *linear, size_t first, size_t outputs);
 
-/* The work in independent units, each some of the outputs for all of n arrays of rows:
- * weights are read once, whatever n is. */
+/* The work in independent units, each some of the outputs. `is_first`: the unit's weights
+ * were not used just before, for other rows. */
 size_t linear_units(const struct linear *linear);
 void linear_apply_unit(const struct kernels *kernels,
                        const struct linear *linear,
                        const struct linear_rows *rows,
-                       size_t n,
+                       bool is_first,
                        size_t unit);
 
 /* All of them, one after the other. */

@@ -1,5 +1,7 @@
 #include "server/admission.h"
 
+#include <stdbool.h>
+
 /* Predictions are medians, so to speak: a deadline is promised with this much to spare.
  */
 static const double margin = 1.15;
@@ -28,7 +30,9 @@ finish_of(const struct admission_ask *ask, unsigned steps, size_t n, double wait
 }
 
 /* The worker-seconds that may be put in front of those who are due later, so that none of
- * them misses a deadline that it would keep otherwise. */
+ * them misses a deadline that it would keep otherwise: as for the newcomer, the work
+ * before one is shared, and its own is one worker's. Who has used up the margin, but may
+ * still be in time, bears nothing more. */
 static double spare_work(const struct admission_ask *ask,
                          const struct commitment *before,
                          size_t n,
@@ -36,22 +40,22 @@ static double spare_work(const struct admission_ask *ask,
                          uint64_t now)
 {
     double sum = 0.0, spare = 1e18, workers = (double)limits->workers;
-    for (size_t i = 0; i < n; i++) {
-        sum += before[i].seconds;
+    for (size_t i = 0; i < n; sum += before[i++].seconds) {
         if (before[i].due <= ask->due || before[i].deadline == ADMISSION_NEVER)
             continue;
-        double time = seconds_until(before[i].deadline, now) - limits->slack;
-        double left = time / margin * workers - sum;
-        if (left >= 0.0 && left < spare)
-            spare = left;
+        double time = seconds_until(before[i].deadline, now), own = before[i].seconds;
+        double left = ((time - limits->slack) / margin - own) * workers - sum;
+        bool is_lost = sum / workers + own > time;
+        if (!is_lost && left < spare)
+            spare = left > 0.0 ? left : 0.0;
     }
     return spare;
 }
 
-static int keeps_deadline(const struct admission_ask *ask,
-                          double seconds,
-                          double slack,
-                          uint64_t now)
+static bool keeps_deadline(const struct admission_ask *ask,
+                           double seconds,
+                           double slack,
+                           uint64_t now)
 {
     return ask->deadline == ADMISSION_NEVER ||
            seconds * margin + slack <= seconds_until(ask->deadline, now);

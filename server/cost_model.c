@@ -103,24 +103,28 @@ void cost_model_observe(struct cost_model *model,
                         double seconds)
 {
     struct cost_cell(*cells)[COST_BATCHES] = model->cells[round->work][round->helped];
-    size_t items = count_items(round), units = 0, previous = NOWHERE;
+    size_t items = count_items(round), batch = batch_class(items), units = 0;
     double predicted = cost_model_predict(model, round);
+    double believed[COST_SIZES] = {0};
     for (size_t i = 0; i < round->n; i++)
         units += round->shares[i].items * round->shares[i].size;
-    if (units == 0)
+    if (units == 0 || seconds <= 0.0)
         return;
     double ratio = predicted > 0.0 ? seconds / predicted : 1.0;
+    /* All beliefs before the first is changed, and each cell once: one may be the
+     * neighbour from which another is taken. */
     for (size_t i = 0; i < round->n; i++) {
         const struct cost_share *share = &round->shares[i];
-        size_t class = size_class(share->size);
-        if (class == previous)
+        if (share->size == 0 || share->items == 0)
             continue;
-        previous = class;
-        double believed =
+        believed[size_class(share->size)] =
             predicted > 0.0
                 ? cost_model_item(model, round->work, round->helped, share->size, items) /
                       (double)share->size
                 : seconds / (double)units;
-        learn(&cells[class][batch_class(items)], believed, ratio);
+    }
+    for (size_t class = 0; class < COST_SIZES; class++) {
+        if (believed[class] > 0.0)
+            learn(&cells[class][batch], believed[class], ratio);
     }
 }

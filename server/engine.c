@@ -42,7 +42,7 @@ static void deadline_passed(uv_timer_t *timer);
 
 static void set_alarm(struct engine *engine, uint64_t now)
 {
-    uint64_t next = roster_next_deadline(&engine->scheduler.roster);
+    uint64_t next = roster_next_deadline(&engine->scheduler.roster, now);
     if (next == ADMISSION_NEVER) {
         (void)uv_timer_stop(&engine->deadline);
         return;

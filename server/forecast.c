@@ -79,7 +79,9 @@ double forecast_pace(const struct job *job, uint64_t now)
         return 0.0;
     double rounds = evaluations_left(job) / (double)job->n_contexts;
     double time = job->deadline > now ? (double)(job->deadline - now) / 1e9 : 0.0;
-    double pace = spare * (time - decode(job, false)) / (rounds > 1.0 ? rounds : 1.0);
+    /* Its decode may have to wait for the end of somebody else's round. */
+    double steps = time - decode(job, false) - job->model->rounds.seconds;
+    double pace = spare * steps / (rounds > 1.0 ? rounds : 1.0);
     return pace > least ? pace : least;
 }
 

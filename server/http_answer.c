@@ -13,9 +13,12 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
     (void)MHD_add_response_header(response, "Content-Type", content_type);
     (void)MHD_add_response_header(response, "X-Request-Id", exchange->request_id);
     (void)MHD_add_response_header(response, "Cache-Control", "no-store");
-    if (atomic_load(&exchange->shared->phase) != HTTP_SERVING)
+    if (exchange->must_close || atomic_load(&exchange->shared->stage) != HTTP_SERVING)
         (void)MHD_add_response_header(response, "Connection", "close");
     exchange->status = status;
+    http_deadlines_enter(exchange->listener->deadlines,
+                         http_exchange_deadline(exchange->connection),
+                         HTTP_PHASE_RESPONSE);
     enum MHD_Result result =
         MHD_queue_response(exchange->connection, (unsigned)status, response);
     MHD_destroy_response(response);
@@ -37,6 +40,24 @@ struct MHD_Response *http_answer_from(struct http_exchange *exchange, struct buf
     return response;
 }
 
+/* What a problem says in headers too. */
+static void add_headers(struct MHD_Response *response, const struct problem *problem)
+{
+    if (problem->retry_after > 0.0) {
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%u", problem_retry_seconds(problem));
+        (void)MHD_add_response_header(response, "Retry-After", text);
+        (void)snprintf(text, sizeof(text), "%u", problem_retry_milliseconds(problem));
+        (void)MHD_add_response_header(response, "retry-after-ms", text);
+    }
+    if (problem->allow != NULL)
+        (void)MHD_add_response_header(response, "Allow", problem->allow);
+    /* The same for a missing and for a wrong key. */
+    if (problem->kind == PROBLEM_UNAUTHORIZED)
+        (void)MHD_add_response_header(response, "WWW-Authenticate",
+                                      "Bearer realm=\"sluice\"");
+}
+
 enum MHD_Result http_answer_problem(struct http_exchange *exchange)
 {
     const struct problem *problem = &exchange->problem;
@@ -44,15 +65,8 @@ enum MHD_Result http_answer_problem(struct http_exchange *exchange)
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     problem_write(problem, exchange->request_id, &body);
     struct MHD_Response *response = http_answer_from(exchange, &body);
-    if (response != NULL && problem->retry_after > 0.0) {
-        char text[16];
-        (void)snprintf(text, sizeof(text), "%u", problem_retry_seconds(problem));
-        (void)MHD_add_response_header(response, "Retry-After", text);
-        (void)snprintf(text, sizeof(text), "%u", problem_retry_milliseconds(problem));
-        (void)MHD_add_response_header(response, "retry-after-ms", text);
-    }
-    if (response != NULL && problem->allow != NULL)
-        (void)MHD_add_response_header(response, "Allow", problem->allow);
+    if (response != NULL)
+        add_headers(response, problem);
     return http_answer_send(exchange, response, PROBLEM_CONTENT_TYPE,
                             problem_status(problem->kind));
 }

@@ -1,7 +1,7 @@
 /*
- * http_answer - what goes back on an exchange: bytes, a text, or a problem.
+ * http_answer - sends answers: the headers that all have, problems, texts.
  *
- * Threads: the http thread's. Ownership: bodies are taken over.
+ * Threads: the http thread's. Ownership: a buf that is sent is taken over.
  */
 #ifndef SLUICE_SERVER_HTTP_ANSWER_H
 #define SLUICE_SERVER_HTTP_ANSWER_H
@@ -13,8 +13,7 @@
 
 enum { HTTP_ANSWER_MAX_TEXT = 1024 * 1024 };
 
-/* Hands the buf's bytes to a new response, to which headers may be added; NULL without
- * memory. */
+/* A response that has the buf's bytes; NULL without memory, or when the buf failed. */
 struct MHD_Response *http_answer_from(struct http_exchange *exchange, struct buf *body);
 
 /* Queues the response with the headers that every answer has, and lets go of it. NULL
@@ -24,11 +23,10 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
                                  const char *content_type,
                                  int status);
 
-/* A line of text. */
-enum MHD_Result
-http_answer_text(struct http_exchange *exchange, int status, const char *text);
-
 /* exchange->problem. */
 enum MHD_Result http_answer_problem(struct http_exchange *exchange);
+
+enum MHD_Result
+http_answer_text(struct http_exchange *exchange, int status, const char *text);
 
 #endif

@@ -1,34 +1,36 @@
 #include "server/http_exchange.h"
 
+#include "api/accept.h"
 #include "api/request_json.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "server/http_answer.h"
-#include "server/http_generate.h"
-#include "server/http_operator.h"
+#include "server/http_guard.h"
+#include "server/http_report.h"
+#include "server/http_route.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is done at each moment of an exchange, by its route. NULL: nothing to do. */
-struct handler {
-    bool (*check)(struct http_exchange *);             /* the headers are there */
-    enum MHD_Result (*start)(struct http_exchange *);  /* the body is there */
-    enum MHD_Result (*answer)(struct http_exchange *); /* the connection was resumed */
-};
-
-static const struct handler handlers[ROUTE_COUNT] = {
-    [ROUTE_GENERATE] = {http_generate_check, http_generate_start, http_generate_answer},
-    [ROUTE_LIVE] = {NULL, http_operator_live, NULL},
-    [ROUTE_READY] = {NULL, http_operator_ready, NULL},
-    [ROUTE_METRICS] = {NULL, http_operator_metrics, NULL},
-};
+enum { MAX_ACCEPT = 32 * 1024 };
 
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
+const char *http_exchange_accept(const struct http_exchange *exchange)
+{
+    return exchange->accept.data;
+}
+
+struct http_deadline *http_exchange_deadline(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info == NULL ? NULL : info->socket_context;
 }
 
 /* The client's id when it is harmless in headers and logs, else a new one. */
@@ -48,21 +50,26 @@ static void set_request_id(struct http_exchange *exchange)
         (void)snprintf(exchange->request_id + 2 * i, 3, "%02x", bytes[i]);
 }
 
-struct http_exchange *http_exchange_create(struct http_shared *shared,
+struct http_exchange *http_exchange_create(const struct http_listener *listener,
                                            struct MHD_Connection *connection,
-                                           enum route_port port,
-                                           const char *method)
+                                           const char *target)
 {
     struct http_exchange *exchange = calloc(1, sizeof(*exchange));
     if (exchange == NULL)
         return NULL;
-    exchange->shared = shared;
+    exchange->listener = listener;
+    exchange->shared = listener->shared;
     exchange->connection = connection;
-    exchange->port = port;
     exchange->arrived = clock_now();
-    (void)snprintf(exchange->method, sizeof(exchange->method), "%s", method);
+    exchange->target_at = target;
+    buf_init(&exchange->accept, MAX_ACCEPT);
     buf_init(&exchange->body, REQUEST_MAX_BYTES);
-    set_request_id(exchange);
+    if (target != NULL && (exchange->target = strdup(target)) == NULL) {
+        http_exchange_destroy(exchange);
+        return NULL;
+    }
+    http_deadlines_enter(listener->deadlines, http_exchange_deadline(connection),
+                         HTTP_PHASE_HEADER);
     return exchange;
 }
 
@@ -74,65 +81,110 @@ void http_exchange_destroy(struct http_exchange *exchange)
         pending_remove(&exchange->shared->unanswered);
     job_destroy(exchange->job);
     served_model_release(exchange->model);
+    buf_finish(&exchange->accept);
     buf_finish(&exchange->body);
+    free(exchange->target);
     free(exchange);
 }
 
-/* What says where a request's body ends. */
-struct framing {
-    unsigned lengths, encodings;
-    bool is_odd; /* another encoding, or a header's name with a blank */
+struct header_reader {
+    struct http_guard guard;
+    struct buf *accept;
 };
 
 static enum MHD_Result
-add_framing(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+read_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-    struct framing *framing = context;
-    bool is_encoding = text_equal_ignoring_case(name, "Transfer-Encoding");
+    struct header_reader *reader = context;
     (void)kind;
-    framing->lengths += text_equal_ignoring_case(name, "Content-Length");
-    framing->encodings += is_encoding;
-    if (strpbrk(name, " \t") != NULL || (is_encoding && strcmp(value, "chunked") != 0))
-        framing->is_odd = true;
+    http_guard_add(&reader->guard, name, value == NULL ? "" : value);
+    if (text_equal_ignoring_case(name, "Accept") && value != NULL)
+        accept_join(reader->accept, value);
     return MHD_YES;
 }
 
-/* RFC 9112, sections 5.1 and 6.3: a proxy could see another end of the body, and take
- * what follows for its next client's request. */
-static bool check_framing(struct http_exchange *exchange)
+/* Before anything else is believed. */
+static bool check_head(struct http_exchange *exchange, const struct http_head *head)
 {
-    struct framing framing = {0};
-    (void)MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, add_framing,
-                                    &framing);
-    if (!framing.is_odd && framing.lengths + framing.encodings <= 1)
-        return true;
-    return problem_set(
-        &exchange->problem, PROBLEM_MALFORMED, NULL,
-        "one Content-Length or one Transfer-Encoding: chunked is expected, "
-        "and no blank in a header's name");
+    struct header_reader reader = {.accept = &exchange->accept};
+    struct http_guard_line line = {.method = head->method,
+                                   .version = head->version,
+                                   .target = exchange->target,
+                                   .target_at = exchange->target_at};
+    http_guard_begin(&reader.guard, &line);
+    (void)MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, read_header,
+                                    &reader);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(
+        exchange->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    exchange->must_close = true;
+    if (!http_guard_end(&reader.guard, head->method + info->header_size,
+                        &exchange->problem))
+        return false;
+    exchange->must_close = false;
+    return !exchange->accept.failed || problem_set(&exchange->problem, PROBLEM_INTERNAL,
+                                                   NULL, "no memory for the headers");
 }
 
-/* A length, and what the route asks for, before the body is read. */
+/* Whoever may ask for a picture. */
+static bool check_key(struct http_exchange *exchange)
+{
+    struct api_keys *keys = exchange->shared->setting.keys;
+    if (keys == NULL || !http_route(exchange->route)->needs_key)
+        return true;
+    exchange->key = api_keys_find(keys, http_exchange_header(exchange, "Authorization"));
+    return exchange->key != NULL ||
+           problem_set(&exchange->problem, PROBLEM_UNAUTHORIZED, NULL,
+                       "a valid key is expected: Authorization: Bearer KEY");
+}
+
+/* A length, a media type and an acceptable answer, before the body is read. */
 static bool check_headers(struct http_exchange *exchange)
 {
-    const struct handler *handler = &handlers[exchange->route];
+    struct problem *problem = &exchange->problem;
+    const struct http_route *route = http_route(exchange->route);
     const char *length = http_exchange_header(exchange, "Content-Length");
+    const char *type = http_exchange_header(exchange, "Content-Type");
     uint64_t bytes;
-    if (!check_framing(exchange))
-        return false;
-    if (length != NULL && !text_to_unsigned(length, 0, REQUEST_MAX_BYTES, &bytes))
-        return problem_set(&exchange->problem, PROBLEM_TOO_LARGE, NULL,
-                           "a body of at most %d bytes is expected", REQUEST_MAX_BYTES);
-    return handler->check == NULL || handler->check(exchange);
+    if (length != NULL && !text_to_unsigned(length, 0, exchange->body.limit, &bytes))
+        return problem_set(problem, PROBLEM_TOO_LARGE, NULL,
+                           "a body of at most %zu bytes is expected",
+                           exchange->body.limit);
+    if (route->takes_json && !accept_is_json(type))
+        return problem_set(problem, PROBLEM_MEDIA_TYPE, NULL,
+                           "Content-Type: application/json is expected, found %.80s",
+                           type == NULL ? "none" : type);
+    if (route->gives != NULL &&
+        !accept_allows(http_exchange_accept(exchange), route->gives))
+        return problem_set(problem, PROBLEM_NOT_ACCEPTABLE, NULL,
+                           "the answer is %s, which the Accept header does not allow",
+                           route->gives);
+    return true;
 }
 
-enum MHD_Result http_exchange_begin(struct http_exchange *exchange, const char *path)
+/* The path without scheme and authority, which have no escapes: so it begins at the same
+ * place in both. */
+static const char *find_path(const struct http_exchange *exchange, const char *path)
 {
-    exchange->has_route =
-        route_find(&exchange->route, exchange->method, path, exchange->port,
-                   exchange->shared->setting.metrics_on_service, &exchange->problem);
-    if (!exchange->has_route || !check_headers(exchange))
+    const char *found = path + http_guard_path(exchange->target);
+    return *found == '\0' ? "/" : found;
+}
+
+enum MHD_Result http_exchange_begin(struct http_exchange *exchange,
+                                    const struct http_head *head)
+{
+    exchange->state = EXCHANGE_READING;
+    (void)snprintf(exchange->method, sizeof(exchange->method), "%s", head->method);
+    set_request_id(exchange);
+    if (!check_head(exchange, head))
         return http_answer_problem(exchange);
+    exchange->has_route =
+        route_find(&exchange->route, exchange->method, find_path(exchange, head->path),
+                   exchange->listener->port, exchange->shared->setting.metrics_on_service,
+                   &exchange->problem);
+    if (!exchange->has_route || !check_key(exchange) || !check_headers(exchange))
+        return http_answer_problem(exchange);
+    http_deadlines_enter(exchange->listener->deadlines,
+                         http_exchange_deadline(exchange->connection), HTTP_PHASE_BODY);
     return MHD_YES;
 }
 
@@ -146,55 +198,33 @@ http_exchange_body(struct http_exchange *exchange, const char *data, size_t *len
     return MHD_YES;
 }
 
-/* The engine's thread: the answer is there. */
-static void job_done(struct job *job, void *context)
-{
-    struct http_exchange *exchange = context;
-    (void)job;
-    exchange->state = EXCHANGE_FINISHED;
-    MHD_resume_connection(exchange->connection);
-}
-
-/* A worker may be done before this function returns: the connection is suspended
- * first. */
-enum MHD_Result http_exchange_submit(struct http_exchange *exchange,
-                                     struct request *request)
-{
-    struct err err;
-    if (job_create(&exchange->job, request, exchange->model, &err) != ERR_OK) {
-        request_finish(request);
-        (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL, "%s", err.message);
-        return http_answer_problem(exchange);
-    }
-    exchange->job->done = job_done;
-    exchange->job->done_context = exchange;
-    exchange->state = EXCHANGE_WAITING;
-    exchange->is_pending = pending_add(&exchange->shared->unanswered, SIZE_MAX);
-    MHD_suspend_connection(exchange->connection);
-    if (engine_submit(exchange->shared->setting.engine, exchange->job, &err) == ERR_OK)
-        return MHD_YES;
-
-    (void)problem_set(&exchange->problem, PROBLEM_UNAVAILABLE, NULL, "%s", err.message);
-    exchange->problem.retry_after = 1.0;
-    job_destroy(exchange->job);
-    exchange->job = NULL;
-    exchange->state = EXCHANGE_FINISHED;
-    MHD_resume_connection(exchange->connection);
-    return MHD_YES;
-}
-
 enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
 {
-    const struct handler *handler = &handlers[exchange->route];
+    const struct http_route *route = http_route(exchange->route);
     if (exchange->state == EXCHANGE_FINISHED)
-        return handler->answer(exchange);
+        return route->finish(exchange);
     if (exchange->body.overflowed)
         (void)problem_set(&exchange->problem, PROBLEM_TOO_LARGE, NULL,
-                          "a body of at most %d bytes is expected", REQUEST_MAX_BYTES);
+                          "a body of at most %zu bytes is expected",
+                          exchange->body.limit);
     else if (exchange->body.failed)
         (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL,
                           "no memory for the body");
     if (exchange->body.failed)
         return http_answer_problem(exchange);
-    return handler->start(exchange);
+    return route->answer(exchange);
+}
+
+void http_exchange_end(struct http_exchange *exchange,
+                       enum MHD_RequestTerminationCode code)
+{
+    struct http_deadlines *deadlines = exchange->listener->deadlines;
+    struct http_deadline *deadline = http_exchange_deadline(exchange->connection);
+    const char *outcome = NULL;
+    if (http_deadlines_was_cut(deadlines, deadline))
+        outcome = "too-slow";
+    else if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+        outcome = "client-gone";
+    http_report(exchange, outcome);
+    http_deadlines_enter(deadlines, deadline, HTTP_PHASE_IDLE);
 }

@@ -1,20 +1,23 @@
 /*
- * http_generate - POST /v1/generate: from a body to a job, and from a job to a PNG.
+ * http_generate - POST /v1/generate: from a body to a job for the engine, and from the
+ * job's end to an image or a problem.
  *
- * Threads: the http thread's. Ownership: none.
+ * Threads: the http thread's. Ownership: the exchange keeps the job.
  */
 #ifndef SLUICE_SERVER_HTTP_GENERATE_H
 #define SLUICE_SERVER_HTTP_GENERATE_H
 
+#include "api/request.h"
 #include "server/http_exchange.h"
 
-/* What the headers ask for, before the body is read. */
-bool http_generate_check(struct http_exchange *exchange);
+enum MHD_Result http_generate(struct http_exchange *exchange);
 
-/* The body is there: refuses, or hands a job to the engine. */
-enum MHD_Result http_generate_start(struct http_exchange *exchange);
+/* Charges the request to its key, suspends the connection and hands the request over,
+ * which is taken: for every route whose answer is made of a job. exchange->model is
+ * held. */
+enum MHD_Result http_generate_submit(struct http_exchange *exchange,
+                                     struct request *request);
 
-/* The job is done. */
-enum MHD_Result http_generate_answer(struct http_exchange *exchange);
+enum MHD_Result http_generate_finish(struct http_exchange *exchange);
 
 #endif

@@ -2,7 +2,11 @@
 
 #include "base/clock.h"
 #include "base/digest.h"
+#include "sampler/solver.h"
+#include "server/http_route.h"
 #include "server/log.h"
+
+#include <string.h>
 
 /* What was asked for, without the prompt's text. */
 static void log_request(struct log_line *line, const struct job *job)
@@ -30,15 +34,9 @@ static void log_request(struct log_line *line, const struct job *job)
     log_real(line, "decode_ms", clock_milliseconds(job->facts.decode));
 }
 
-void http_report(const struct http_exchange *exchange)
+static void log_exchange(const struct http_exchange *exchange, const char *outcome)
 {
     struct log_line line;
-    size_t route = exchange->has_route ? exchange->route : ROUTE_COUNT;
-    metrics_count_answer(exchange->shared->setting.metrics, route, exchange->status);
-    /* Probes come every second and say nothing new while all is well. */
-    if (exchange->has_route && exchange->route != ROUTE_GENERATE &&
-        exchange->status == 200)
-        return;
     log_begin(&line, exchange->status >= 500 ? "error" : "info", "request");
     log_text(&line, "request_id", exchange->request_id);
     log_text(&line, "method", exchange->method);
@@ -46,6 +44,10 @@ void http_report(const struct http_exchange *exchange)
     log_count(&line, "status", (uint64_t)exchange->status);
     log_count(&line, "bytes", exchange->answer_bytes);
     log_real(&line, "milliseconds", clock_milliseconds(clock_now() - exchange->arrived));
+    if (exchange->key != NULL)
+        log_text(&line, "key", exchange->key->name);
+    if (outcome != NULL)
+        log_text(&line, "outcome", outcome);
     if (exchange->problem.kind != PROBLEM_NONE) {
         log_text(&line, "problem", problem_type(exchange->problem.kind));
         log_text(&line, "field", exchange->problem.field);
@@ -53,4 +55,32 @@ void http_report(const struct http_exchange *exchange)
     if (exchange->job != NULL)
         log_request(&line, exchange->job);
     log_end(&line);
+}
+
+/* What libmicrohttpd answered by itself (to a chunk's size that is none), or what would
+ * say best why nothing was: 408 when the request took too long, else 499. */
+static int status_without_answer(const struct http_exchange *exchange,
+                                 const char *outcome)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    if (info != NULL && info->http_status != 0)
+        return (int)info->http_status;
+    return outcome != NULL && strcmp(outcome, "too-slow") == 0
+               ? 408
+               : problem_status(PROBLEM_CLIENT_GONE);
+}
+
+void http_report(struct http_exchange *exchange, const char *outcome)
+{
+    if (exchange->state == EXCHANGE_HEAD)
+        return;
+    if (exchange->status == 0)
+        exchange->status = status_without_answer(exchange, outcome);
+    metrics_count_answer(exchange->shared->setting.metrics,
+                         exchange->has_route ? exchange->route : ROUTE_COUNT,
+                         exchange->status);
+    bool is_quiet = exchange->has_route && http_route(exchange->route)->is_quiet;
+    if (!is_quiet || exchange->status != 200)
+        log_exchange(exchange, outcome);
 }

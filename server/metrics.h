@@ -26,8 +26,9 @@ enum metric {
     METRIC_REFUSALS,  /* by enum refusal */
     METRIC_DEADLINES, /* by enum metric_deadline */
     METRIC_STEPS_LOWERED,
-    METRIC_CANCELED,      /* by enum metric_canceled */
-    METRIC_MODEL_RELOADS, /* by enum metric_reload */
+    METRIC_CANCELED,        /* by enum metric_canceled */
+    METRIC_CONNECTIONS_CUT, /* by enum metric_cut */
+    METRIC_MODEL_RELOADS,   /* by enum metric_reload */
     METRIC_QUEUE_LENGTH,
     METRIC_RUNNING,
     METRIC_WORKERS,
@@ -44,6 +45,7 @@ enum metric_canceled {
     METRIC_CANCELED_DEADLINE,
     METRIC_CANCELED_SHUTDOWN
 };
+enum metric_cut { METRIC_CUT_HEADER, METRIC_CUT_BODY, METRIC_CUT_RESPONSE };
 enum metric_reload { METRIC_RELOAD_OK, METRIC_RELOAD_FAILED };
 
 enum metric_histogram {

@@ -45,7 +45,9 @@ struct options {
     uint64_t context_cache;              /* bytes of encoded prompts kept */
     uint64_t memory_limit;               /* bytes; 0: the cgroup's or the machine's */
     uint64_t drain_delay, drain_timeout; /* seconds */
-    bool metrics_on_service, png_text;
+    uint64_t header_timeout, body_timeout, response_timeout; /* seconds */
+    const char *api_keys;                                    /* a file; "": no keys */
+    bool metrics_on_service, png_text, allow_half_close;
 
     const char *prompt, *negative_prompt; /* "" when absent */
     const char *seed;                     /* NULL: drawn */

@@ -26,12 +26,29 @@ void roster_finish(struct roster *roster)
     roster->commitments = NULL;
 }
 
+static void insert(struct list *queued, struct job *job)
+{
+    struct list_node *before = list_last(queued);
+    while (before != NULL && job_of(before)->due > job->due)
+        before = list_previous(queued, before);
+    list_insert(queued, before, &job->node);
+}
+
+/* They are nearly in order: each is inserted behind those that were before it. */
+void roster_sort(struct roster *roster)
+{
+    struct list sorted;
+    struct list_node *node;
+    list_init(&sorted);
+    while ((node = list_pop(&roster->queued)) != NULL)
+        insert(&sorted, job_of(node));
+    while ((node = list_pop(&sorted)) != NULL)
+        list_append(&roster->queued, node);
+}
+
 void roster_enter(struct roster *roster, struct job *job)
 {
-    struct list_node *before = list_last(&roster->queued);
-    while (before != NULL && job_of(before)->due > job->due)
-        before = list_previous(&roster->queued, before);
-    list_insert(&roster->queued, before, &job->node);
+    insert(&roster->queued, job);
     roster->n_queued++;
     roster->memory += job->memory;
 }
@@ -123,7 +140,13 @@ bool roster_is_urgent(const struct roster *roster, const struct job *job)
     return other != NULL;
 }
 
-uint64_t roster_next_deadline(const struct roster *roster)
+/* Nothing is left to do about the job but to wait for the end of its round. */
+static bool is_settled(const struct job *job, uint64_t now)
+{
+    return job->round != NULL && (job->deadline <= now || atomic_load(&job->round->stop));
+}
+
+uint64_t roster_next_deadline(const struct roster *roster, uint64_t now)
 {
     const struct list *lists[] = {&roster->running, &roster->queued};
     uint64_t next = ADMISSION_NEVER;
@@ -131,8 +154,7 @@ uint64_t roster_next_deadline(const struct roster *roster)
         struct list_node *node = list_first(lists[i]);
         for (; node != NULL; node = list_next(lists[i], node)) {
             const struct job *job = job_of(node);
-            bool is_told = job->round != NULL && atomic_load(&job->round->stop);
-            if (job->deadline != 0 && job->deadline < next && !is_told)
+            if (job->deadline != 0 && job->deadline < next && !is_settled(job, now))
                 next = job->deadline;
         }
     }

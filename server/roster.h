@@ -27,6 +27,9 @@ struct roster {
 enum err_code roster_init(struct roster *roster, size_t most, struct err *err);
 void roster_finish(struct roster *roster);
 
+/* Puts those that wait in order again, after what they are due was changed. */
+void roster_sort(struct roster *roster);
+
 /* The job waits: behind those that are due no later. */
 void roster_enter(struct roster *roster, struct job *job);
 
@@ -55,9 +58,10 @@ size_t roster_commitments(struct roster *roster, const struct job *but);
  * times this one's work, which makes it worth to run them side by side. */
 bool roster_is_urgent(const struct roster *roster, const struct job *job);
 
-/* The first deadline of those whose round was not told to stop; ADMISSION_NEVER without
- * any. */
-uint64_t roster_next_deadline(const struct roster *roster);
+/* The first deadline at which something is to be done; ADMISSION_NEVER without any. Of a
+ * job in a round there is nothing to do when the round was told to stop, or when the
+ * deadline has passed: others need the round, at whose end the job ends. */
+uint64_t roster_next_deadline(const struct roster *roster, uint64_t now);
 
 /* Worker-seconds of work that all jobs have left. */
 double roster_seconds_left(const struct roster *roster);

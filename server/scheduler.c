@@ -44,11 +44,12 @@ void scheduler_use_model(struct scheduler *scheduler, const struct served_model 
     scheduler->model = model;
 }
 
-/* Requests that a step round has at present. */
+/* Requests that a step round has at present: no more than run beside each other, nor than
+ * rounds had lately, since sizes and deadlines keep them small. */
 static size_t usual_batch(const struct scheduler *scheduler)
 {
     size_t batch = scheduler->roster.n_running / scheduler->setting.workers;
-    return size_max(size_min(batch, scheduler->setting.max_batch), 1);
+    return size_max(size_min(batch, (size_t)(scheduler->batch + 0.5)), 1);
 }
 
 void scheduler_publish(struct scheduler *scheduler)
@@ -333,10 +334,13 @@ void scheduler_end_round(struct scheduler *scheduler,
                          const struct round *round,
                          uint64_t now)
 {
+    static const double newest = 1.0 / 16;
     observe_round(scheduler->setting.metrics, round);
     /* Before the contexts that an encode made are cached: they count as its work. */
     if (round->code == ERR_OK)
         forecast_learn(round);
+    if (round->work == BATCHER_STEP)
+        scheduler->batch += newest * ((double)round->n - scheduler->batch);
     for (size_t i = 0; i < round->n; i++) {
         round->jobs[i]->round = NULL;
         advance(scheduler, round->jobs[i], round, now);
@@ -389,6 +393,7 @@ static void refresh_job(struct job *job, void *scheduler)
 void scheduler_refresh(struct scheduler *scheduler)
 {
     roster_visit(&scheduler->roster, refresh_job, scheduler);
+    roster_sort(&scheduler->roster);
     scheduler_publish(scheduler);
 }
 

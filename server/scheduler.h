@@ -46,6 +46,7 @@ struct scheduler {
     const struct served_model *model; /* whose contexts are cached; borrowed */
     struct roster roster;
     bool is_canceling;
+    double batch; /* requests of a step round, lately */
     struct context_cache contexts;
 
     /* The plan, twice the places each. */

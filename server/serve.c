@@ -28,6 +28,7 @@ struct server {
     size_t workers;
     struct metrics metrics;
     struct engine *engine;
+    struct api_keys *keys;
     struct http *http;
     struct reload reload;
 };
@@ -94,6 +95,11 @@ static enum err_code start_engine(struct server *server, struct err *err)
 static enum err_code start_http(struct server *server, struct err *err)
 {
     const struct options *options = server->options;
+    enum err_code code = ERR_OK;
+    if (options->api_keys[0] != '\0')
+        code = api_keys_open(&server->keys, options->api_keys, clock_now(), err);
+    if (code != ERR_OK)
+        return code;
     struct http_setting setting = {
         .host = options->host,
         .port = (uint16_t)options->port,
@@ -101,6 +107,11 @@ static enum err_code start_http(struct server *server, struct err *err)
         .connections = (unsigned)(2 * server->workers * options->max_batch +
                                   options->queue + SPARE_CONNECTIONS),
         .metrics_on_service = options->metrics_on_service,
+        .allow_half_close = options->allow_half_close,
+        .header_timeout = options->header_timeout,
+        .body_timeout = options->body_timeout,
+        .response_timeout = options->response_timeout,
+        .keys = server->keys,
         .version = SLUICE_VERSION,
         .shelf = &server->shelf,
         .engine = server->engine,
@@ -172,6 +183,7 @@ static void stop(struct server *server)
 {
     reload_finish(&server->reload);
     http_destroy(server->http);
+    api_keys_close(server->keys);
     engine_destroy(server->engine);
     model_shelf_finish(&server->shelf);
 }

@@ -5,6 +5,7 @@
 #include "model/kernels/exponential.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Sums side by side: the compiler makes vectors of them, and their order does not depend
  * on how wide those are. */
@@ -80,63 +81,284 @@ static void norm_modulated(const struct norm_modulated *norm)
     }
 }
 
-/* NOLINTBEGIN(clang-analyzer-core.*): the analyzer does not know that the groups cover
- * all channels. */
-
-/* Each channel's mean, and what its distance from it is multiplied with. In double,
- * because a group of a large picture sums millions of values; one sum a channel, so that
- * vectors go across channels. */
-static void group_moments(const struct norm_group *norm, float *means, float *factors)
+static size_t pixels_of(const struct norm_group *norm, size_t unit)
 {
-    double total[NORM_MAX_CHANNELS], squares[NORM_MAX_CHANNELS];
-    size_t channels = norm->channels, width = channels / norm->groups;
-    double count = (double)norm->pixels * (double)width;
+    size_t left = norm->pixels - unit * NORM_PIXELS;
+    return left < NORM_PIXELS ? left : NORM_PIXELS;
+}
+
+/* One sum a channel, so that vectors go across channels. */
+static void group_sums(const struct norm_group *norm, size_t unit, double *sums)
+{
+    size_t channels = norm->channels;
+    const float *in = norm->in + unit * NORM_PIXELS * channels;
+    double *restrict total = sums, *restrict squares = sums + channels;
     for (size_t c = 0; c < channels; c++)
         total[c] = squares[c] = 0.0;
-    for (size_t p = 0; p < norm->pixels; p++) {
-        const float *in = norm->in + p * channels;
+    for (size_t p = 0; p < pixels_of(norm, unit); p++, in += channels) {
         for (size_t c = 0; c < channels; c++) {
             double x = (double)in[c];
             total[c] += x;
             squares[c] = fma(x, x, squares[c]);
         }
     }
-    for (size_t g = 0; g < norm->groups; g++) {
+}
+
+static void
+group_factors(const struct norm_group *norm, const double *sums, float *factors)
+{
+    size_t channels = norm->channels, width = channels / norm->groups;
+    double count = (double)norm->pixels * (double)width;
+    for (size_t first = 0; first < channels; first += width) {
         double mean = 0.0, mean_square = 0.0;
-        for (size_t c = g * width; c < (g + 1) * width; c++) {
-            mean += total[c];
-            mean_square += squares[c];
+        for (size_t unit = 0; unit < norm_group_units(norm); unit++) {
+            const double *of_unit = sums + unit * norm_group_sums(norm);
+            for (size_t c = first; c < first + width; c++) {
+                mean += of_unit[c];
+                mean_square += of_unit[channels + c];
+            }
         }
         mean /= count;
         double variance = mean_square / count - mean * mean;
         variance = variance > 0.0 ? variance : 0.0;
         double inverse = 1.0 / sqrt(variance + (double)norm->epsilon);
-        for (size_t c = g * width; c < (g + 1) * width; c++) {
-            means[c] = (float)mean;
-            factors[c] = (float)(inverse * (double)norm->weight[c]);
+        for (size_t c = first; c < first + width; c++) {
+            factors[c] = (float)mean;
+            factors[channels + c] = (float)(inverse * (double)norm->weight[c]);
         }
     }
 }
 
-static void norm_group(const struct norm_group *norm)
+static void group_apply(const struct norm_group *norm, size_t unit, const float *factors)
 {
-    float means[NORM_MAX_CHANNELS], factors[NORM_MAX_CHANNELS];
-    const float *bias = norm->bias;
-    group_moments(norm, means, factors);
-    for (size_t p = 0; p < norm->pixels; p++) {
-        const float *in = norm->in + p * norm->channels;
-        float *out = norm->out + p * norm->channels;
+    size_t channels = norm->channels, first = unit * NORM_PIXELS * channels;
+    const float *restrict means = factors, *restrict scales = factors + channels;
+    const float *restrict bias = norm->bias, *in = norm->in + first;
+    float *out = norm->out + first;
+    for (size_t p = 0; p < pixels_of(norm, unit); p++, in += channels, out += channels) {
         if (norm->silu) {
-            for (size_t c = 0; c < norm->channels; c++)
-                out[c] = sigmoid_linear(fmaf(in[c] - means[c], factors[c], bias[c]));
+            for (size_t c = 0; c < channels; c++)
+                out[c] = sigmoid_linear(fmaf(in[c] - means[c], scales[c], bias[c]));
         } else {
-            for (size_t c = 0; c < norm->channels; c++)
-                out[c] = fmaf(in[c] - means[c], factors[c], bias[c]);
+            for (size_t c = 0; c < channels; c++)
+                out[c] = fmaf(in[c] - means[c], scales[c], bias[c]);
         }
     }
 }
 
-/* NOLINTEND(clang-analyzer-core.*) */
+static void add(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+/* The planes of LANES channels side by side. */
+enum { PLANES = WINOGRAD_SIDE * WINOGRAD_SIDE };
+typedef float planes[PLANES][LANES];
+
+/* `lanes` is a constant where this is inlined for all but the last channels: a vector. */
+static inline void copy_lanes(float *restrict out, const float *restrict in, size_t lanes)
+{
+    memcpy(out, in, lanes * sizeof(*out));
+}
+
+static inline void read_planes(const float *in,
+                               size_t row_stride,
+                               size_t stride,
+                               size_t side,
+                               size_t lanes,
+                               planes out)
+{
+#pragma GCC unroll 16
+    for (size_t y = 0; y < side; y++) {
+#pragma GCC unroll 16
+        for (size_t x = 0; x < side; x++)
+            copy_lanes(out[y * side + x], in + y * row_stride + x * stride, lanes);
+    }
+}
+
+static inline void
+write_planes(const planes in, size_t n, size_t stride, size_t lanes, float *out)
+{
+#pragma GCC unroll 16
+    for (size_t p = 0; p < n; p++)
+        copy_lanes(out + p * stride, in[p], lanes);
+}
+
+/* BT of four values that lie `step` apart. */
+static inline void before(planes v, size_t first, size_t step)
+{
+    float *restrict a = v[first], *restrict b = v[first + step];
+    float *restrict c = v[first + 2 * step], *restrict d = v[first + 3 * step];
+    for (size_t l = 0; l < LANES; l++) {
+        float middle = b[l];
+        a[l] -= c[l];
+        b[l] += c[l];
+        d[l] = middle - d[l];
+        c[l] -= middle;
+    }
+}
+
+/* The same of a, b, b, c, without the zero. */
+static inline void before_doubled(planes v, size_t first, size_t step)
+{
+    float *restrict a = v[first], *restrict b = v[first + step];
+    float *restrict c = v[first + 2 * step];
+    for (size_t l = 0; l < LANES; l++) {
+        a[l] -= b[l];
+        c[l] = b[l] - c[l];
+        b[l] += b[l];
+    }
+}
+
+static inline __attribute__((always_inline)) void
+in_lanes(const struct winograd_in *tile, size_t c, size_t lanes)
+{
+    enum { SIDE = WINOGRAD_SIDE };
+    planes v;
+    if (lanes < LANES)
+        memset(v, 0, sizeof(v));
+    read_planes(tile->in + c, tile->row_stride, tile->pixel_stride, SIDE, lanes, v);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < SIDE; i++)
+        before(v, i * SIDE, 1);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < SIDE; i++)
+        before(v, i, SIDE);
+    write_planes((const float(*)[LANES])v, SIDE * SIDE, tile->plane_stride, lanes,
+                 tile->out + c);
+}
+
+static void winograd_in(const struct winograd_in *tile)
+{
+    size_t c = 0;
+    for (; c + LANES <= tile->channels; c += LANES)
+        in_lanes(tile, c, LANES);
+    if (c < tile->channels)
+        in_lanes(tile, c, tile->channels - c);
+}
+
+static inline __attribute__((always_inline)) void
+in_doubled_lanes(const struct winograd_in *tile, size_t c, size_t lanes)
+{
+    enum { SIDE = WINOGRAD_DOUBLED_SIDE };
+    planes v;
+    if (lanes < LANES)
+        memset(v, 0, sizeof(v));
+    read_planes(tile->in + c, tile->row_stride, tile->pixel_stride, SIDE, lanes, v);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < SIDE; i++)
+        before_doubled(v, i * SIDE, 1);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < SIDE; i++)
+        before_doubled(v, i, SIDE);
+    write_planes((const float(*)[LANES])v, SIDE * SIDE, tile->plane_stride, lanes,
+                 tile->out + c);
+}
+
+static void winograd_in_doubled(const struct winograd_in *tile)
+{
+    size_t c = 0;
+    for (; c + LANES <= tile->channels; c += LANES)
+        in_doubled_lanes(tile, c, LANES);
+    if (c < tile->channels)
+        in_doubled_lanes(tile, c, tile->channels - c);
+}
+
+/* AT of four values that lie `step` apart, into the first two. */
+static inline void behind(planes v, size_t first, size_t step)
+{
+    float *restrict a = v[first], *restrict b = v[first + step];
+    const float *restrict c = v[first + 2 * step], *restrict d = v[first + 3 * step];
+    for (size_t l = 0; l < LANES; l++) {
+        a[l] = a[l] + b[l] + c[l];
+        b[l] = b[l] - c[l] - d[l];
+    }
+}
+
+static inline void behind_doubled(planes v, size_t first, size_t step)
+{
+    float *restrict a = v[first], *restrict b = v[first + step];
+    const float *restrict d = v[first + 2 * step];
+    for (size_t l = 0; l < LANES; l++) {
+        a[l] += b[l];
+        b[l] -= d[l];
+    }
+}
+
+/* Results with bias and residual, where they belong; `side` planes a row. */
+static inline void write_pixels(
+    const struct winograd_out *tile, size_t c, size_t side, size_t lanes, planes v)
+{
+    float bias[LANES] = {0}, residual[LANES] = {0};
+    copy_lanes(bias, tile->bias + c, lanes);
+#pragma GCC unroll 16
+    for (size_t p = 0; p < WINOGRAD_PIXELS; p++) {
+        float *out = v[p / 2 * side + p % 2];
+        for (size_t l = 0; l < LANES; l++)
+            out[l] += bias[l];
+        if (tile->residual != NULL) {
+            copy_lanes(residual, tile->residual[p] + c, lanes);
+            for (size_t l = 0; l < LANES; l++)
+                out[l] += residual[l];
+        }
+        copy_lanes(tile->out[p] + c, out, lanes);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+out_lanes(const struct winograd_out *tile, size_t c, size_t lanes)
+{
+    enum { SIDE = WINOGRAD_SIDE };
+    size_t stride = tile->plane_stride;
+    planes v;
+    if (lanes < LANES)
+        memset(v, 0, sizeof(v));
+    read_planes(tile->in + c, SIDE * stride, stride, SIDE, lanes, v);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < SIDE; i++)
+        behind(v, i, SIDE);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < 2; i++)
+        behind(v, i * SIDE, 1);
+    write_pixels(tile, c, SIDE, lanes, v);
+}
+
+static void winograd_out(const struct winograd_out *tile)
+{
+    size_t c = 0;
+    for (; c + LANES <= tile->channels; c += LANES)
+        out_lanes(tile, c, LANES);
+    if (c < tile->channels)
+        out_lanes(tile, c, tile->channels - c);
+}
+
+static inline __attribute__((always_inline)) void
+out_doubled_lanes(const struct winograd_out *tile, size_t c, size_t lanes)
+{
+    enum { SIDE = WINOGRAD_DOUBLED_SIDE };
+    size_t stride = tile->plane_stride;
+    planes v;
+    if (lanes < LANES)
+        memset(v, 0, sizeof(v));
+    read_planes(tile->in + c, SIDE * stride, stride, SIDE, lanes, v);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < SIDE; i++)
+        behind_doubled(v, i, SIDE);
+#pragma GCC unroll 16
+    for (size_t i = 0; i < 2; i++)
+        behind_doubled(v, i * SIDE, 1);
+    write_pixels(tile, c, SIDE, lanes, v);
+}
+
+static void winograd_out_doubled(const struct winograd_out *tile)
+{
+    size_t c = 0;
+    for (; c + LANES <= tile->channels; c += LANES)
+        out_doubled_lanes(tile, c, LANES);
+    if (c < tile->channels)
+        out_doubled_lanes(tile, c, tile->channels - c);
+}
 
 static void
 rotate_neighbours(float *x, size_t half, const float *cosine, const float *sine)
@@ -209,17 +431,17 @@ static void gated(float *gate, const float *up, size_t n)
         gate[i] = sigmoid_linear(gate[i]) * up[i];
 }
 
-static void add(float *x, const float *y, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] += y[i];
-}
-
 const struct elementwise ELEMENTWISE = {
     .norm_rms = norm_rms,
     .norm_modulated = norm_modulated,
-    .norm_group = norm_group,
+    .group_sums = group_sums,
+    .group_factors = group_factors,
+    .group_apply = group_apply,
     .rotary = rotary,
+    .winograd_in = winograd_in,
+    .winograd_in_doubled = winograd_in_doubled,
+    .winograd_out = winograd_out,
+    .winograd_out_doubled = winograd_out_doubled,
     .softmax = softmax,
     .silu = silu,
     .gated = gated,

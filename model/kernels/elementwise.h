@@ -13,14 +13,27 @@
 
 #include "model/kernels/norm.h"
 #include "model/kernels/rotary.h"
+#include "model/kernels/winograd.h"
 
 #include <stddef.h>
 
 struct elementwise {
     void (*norm_rms)(const struct norm_rms *norm);
     void (*norm_modulated)(const struct norm_modulated *norm);
-    void (*norm_group)(const struct norm_group *norm);
+
+    /* GroupNorm in three parts: a unit's sums, what they say of all, a unit's results. */
+    void (*group_sums)(const struct norm_group *norm, size_t unit, double *sums);
+    void (*group_factors)(const struct norm_group *norm,
+                          const double *sums,
+                          float *factors);
+    void (*group_apply)(const struct norm_group *norm, size_t unit, const float *factors);
+
     void (*rotary)(const struct rotary *rotary);
+
+    void (*winograd_in)(const struct winograd_in *tile);
+    void (*winograd_in_doubled)(const struct winograd_in *tile);
+    void (*winograd_out)(const struct winograd_out *tile);
+    void (*winograd_out_doubled)(const struct winograd_out *tile);
 
     /* scores[0 .. n-1] become e^(scale (score - largest)), divided by their sum; n >= 1.
      * Those up to `padded` become 0. */

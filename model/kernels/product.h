@@ -48,8 +48,9 @@ struct product {
     const float *bias; /* [outputs], or NULL; not for PRODUCT_GATED */
     const float *gate; /* [outputs], or NULL; PRODUCT_ADD only */
 
-    /* Pairs of panels that lie behind these and are likely to be read next. */
-    size_t pairs_behind;
+    /* So many pairs of panels, these and what lies behind them, are read from memory
+     * soon: each is asked for while the one before it is in use. */
+    size_t pairs_ahead;
 };
 
 /* Panels that so many outputs take: an even number. */

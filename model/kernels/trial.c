@@ -63,7 +63,6 @@ static void run_convolution(const struct bench *b)
         .width = b->trial->rows,
         .in_channels = b->trial->inputs,
         .out_channels = b->trial->outputs,
-        .type = PANEL_F32,
         .in = b->in,
         .panels = b->weights,
         .bias = b->vector,
@@ -104,7 +103,17 @@ static void run_norm_group(const struct bench *b)
         .epsilon = 1e-6f,
         .silu = true,
     };
-    b->kernels->each->norm_group(&norm);
+    const struct elementwise *each = b->kernels->each;
+    size_t units = norm_group_units(&norm), sums = norm_group_sums(&norm);
+    void *room = b->scratch;
+    double *partial = room;
+    void *behind = partial + units * sums;
+    float *factors = behind;
+    for (size_t unit = 0; unit < units; unit++)
+        each->group_sums(&norm, unit, partial + unit * sums);
+    each->group_factors(&norm, partial, factors);
+    for (size_t unit = 0; unit < units; unit++)
+        each->group_apply(&norm, unit, factors);
 }
 
 /* What works in place is given the input anew, or repeated calls would end in subnormal
@@ -184,16 +193,21 @@ static float *new_values(size_t n)
 static enum err_code allocate(struct bench *b, struct err *err)
 {
     const struct trial *t = b->trial;
-    size_t widest = size_max(t->inputs, t->outputs), square = size_multiply(widest, 9),
-           map = size_multiply(t->rows, widest),
+    const struct norm_group group = {.pixels = t->rows, .channels = t->inputs};
+    /* Sums are doubles, the factors behind them floats. */
+    size_t sums = 2 * norm_group_units(&group) * norm_group_sums(&group) +
+                  norm_group_factors(&group);
+    size_t widest = size_max(t->inputs, t->outputs), map = size_multiply(t->rows, widest),
            keys = size_multiply(t->inputs, size_max(t->outputs, 1));
     b->in = new_values(map);
     b->out = new_values(map);
     b->vector = new_values(size_max(keys, widest));
     b->weights = new_values(
-        size_max(size_max(product_packed_size(t->outputs, square), keys), map));
-    b->scratch = new_values(size_max(attention_scratch(t->inputs, t->outputs),
-                                     convolution_scratch(t->inputs)));
+        size_max(size_max(product_packed_size(t->outputs, widest), keys),
+                 size_max(convolution_packed_size(t->outputs, t->inputs, false), map)));
+    b->scratch =
+        new_values(size_max(size_max(attention_scratch(t->inputs, t->outputs), sums),
+                            convolution_scratch(t->inputs, t->outputs)));
     if (b->in == NULL || b->out == NULL || b->vector == NULL || b->weights == NULL ||
         b->scratch == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory to time %s", trial_name(t->kind));

@@ -22,7 +22,7 @@ def long_request(server, seconds):
 
 
 def start(*options):
-    return Server(HOUSE, "--max-steps", "1000", "--workers", "2", *options)
+    return Server(HOUSE, "--max-steps", "1000", "--workers", "2", "--max-wait", "86400", *options)
 
 
 class DrainTest(unittest.TestCase):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "http"))
 
-from sluice_server import HOUSE, Server, run_sluice, tiny  # noqa: E402
+from sluice_server import HOUSE, Server, run_sluice, tiny, wait_until  # noqa: E402
 
 GENERATOR = os.environ["LOAD_GENERATOR"]
 TINY = tiny("two-taps")
@@ -164,7 +164,7 @@ class Probes:
 
 def capacity(run, server, mix):
     """Answers a second when there are always more clients than places."""
-    seconds = run.duration(12, 1.5)
+    seconds = run.duration(8, 1.5)
     report = generate(
         server.port, "--closed", 32, "--seconds", seconds, "--mix", f"1:{mix}",
         "--first-seed", 1_000_000,

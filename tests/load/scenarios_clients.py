@@ -1,4 +1,4 @@
-"""Scenarios about clients: those that leave, and those that are slow on purpose."""
+"""Scenarios about clients: those that leave, and those that hold on without need."""
 
 import json
 import subprocess
@@ -16,24 +16,38 @@ from load_tools import (
     check_nothing_lost,
     find_option,
     generate,
-    lost,
+    optional_options,
     usage,
+    wait_until,
 )
 
 LIMIT = 3  # seconds that a slow client is given
 COMPARED = 40  # answers that are asked for again, alone
 
 
-def long_request(run, seed):
-    return {"prompt": "a cat", "seed": seed, "steps": 1000, "guidance": 1}
+def long_request(seed):
+    """Seconds of work, also on a tiny checkpoint."""
+    return {
+        "prompt": "a cat",
+        "seed": seed,
+        "steps": 1000,
+        "guidance": 20,
+        "solver": "heun",
+        "width": 128,
+        "height": 128,
+    }
+
+
+def waiting_or_running(server):
+    metrics = server.metrics()
+    return metrics("sluice_running") + metrics("sluice_queue_length")
 
 
 def wait_until_idle(server, patience):
     """Seconds until nothing runs or waits; None when patience ends before."""
     begin = time.monotonic()
     while time.monotonic() - begin < patience:
-        metrics = server.metrics()
-        if metrics("sluice_running") == 0 and metrics("sluice_queue_length") == 0:
+        if waiting_or_running(server) == 0:
             return time.monotonic() - begin
         time.sleep(0.002)
     return None
@@ -42,11 +56,12 @@ def wait_until_idle(server, patience):
 def stop_of_work(run):
     """All of eight clients with long requests leave at once: after how many rounds does
     the server have nothing left to do?"""
-    with Server(run.model, "--max-steps", "1000") as server:
-        server.picture({**long_request(run, 0), "steps": 2})
+    patient = optional_options(max_wait="3600")
+    with Server(run.model, "--max-steps", "1000", *patient) as server:
+        server.picture({**long_request(0), "steps": 2})
         before = server.metrics()
-        clients = [server.send(long_request(run, seed)) for seed in range(8)]
-        server.wait_for_gauges(running=8, queued=0)
+        clients = [server.send(long_request(seed)) for seed in range(8)]
+        wait_until(lambda: waiting_or_running(server) == len(clients), "all are there")
         time.sleep(run.pick(2, 0.3))
         after = server.metrics()
         for client in clients:
@@ -105,11 +120,11 @@ def leaving(run):
     }
 
 
-def slow_clients(server, kind, count, patience):
-    """The horde, in a process of its own."""
+def slow_clients(server, kind, count, renew, patience):
+    """The horde, in a process of its own (slow_clients.py)."""
     return subprocess.Popen(
         [sys.executable, "-B", HERE / "slow_clients.py", kind, f"127.0.0.1:{server.port}",
-         "--count", str(count), "--patience", str(patience)],
+         "--count", str(count), "--renew", str(renew), "--patience", str(patience)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -119,7 +134,7 @@ def usual_traffic(run, server, rate):
     """The p90 of clients at equal distances: the same each time, so that it compares."""
     report = generate(
         server.port,
-        *("--rate", f"{rate:.3f}", "--constant", "--seconds", run.duration(15, 1.5)),
+        *("--rate", f"{rate:.3f}", "--constant", "--seconds", run.duration(12, 1.5)),
         *("--mix", f"1:{run.mix}"),
     )
     check_nothing_lost(report)
@@ -131,14 +146,13 @@ def slow(kind, option):
 
     def measure(run):
         count = run.pick(200, 50)
-        flag = find_option(option)
-        options = (flag, str(run.pick(LIMIT, 1)))
+        limit = run.pick(LIMIT, 1)
+        options = (find_option(option), str(limit))
         with Server(run.model, *options) as server:
             rate = 0.5 * capacity(run, server, run.mix)
             alone = usual_traffic(run, server, rate)
             before = usage(server.process.pid).descriptors
-            # Again and again, so that they are there during the whole traffic.
-            horde = slow_clients(server, kind, count, 60 if not run.short else 20)
+            horde = slow_clients(server, kind, count, run.duration(12, 1.5), 60)
             beside = usual_traffic(run, server, rate)
             report = json.loads(horde.communicate()[0])
             after = usage(server.process.pid).descriptors
@@ -148,7 +162,7 @@ def slow(kind, option):
             raise AssertionError(f"descriptors: {before} before, {after} after")
         return {
             "connected": report["connected"],
-            "last cut, beyond the limit (s)": report["last_cut"] - float(options[1]),
+            "last cut, beyond the limit (s)": report["last_cut"] - limit,
             "p90 beside / alone": beside / alone,
             "p90 alone (ms)": alone,
         }
@@ -164,6 +178,23 @@ def slow(kind, option):
     )
 
 
+def idle(run):
+    """Connections that were opened and say nothing: more than there are places."""
+    count = run.pick(1000, 300)
+    with Server(run.model) as server:
+        rate = 0.5 * capacity(run, server, run.mix)
+        alone = usual_traffic(run, server, rate)
+        horde = slow_clients(server, "idle", count, 0, run.duration(12, 1.5) + 2)
+        time.sleep(1)
+        beside = usual_traffic(run, server, rate)
+        report = json.loads(horde.communicate()[0])
+    return {
+        "connected": report["connected"],
+        "p90 beside / alone": beside / alone,
+        "p90 alone (ms)": alone,
+    }
+
+
 SCENARIOS = [
     Scenario(
         "leaving",
@@ -173,6 +204,12 @@ SCENARIOS = [
             Goal("rounds until idle", "<= 1.5", most=1.5),
             Goal("other answers that differ", "0", most=0),
         ],
+    ),
+    Scenario(
+        "idle",
+        "1,000 connections that say nothing",
+        idle,
+        [Goal("p90 beside / alone", "<= 1.15", most=1.15)],
     ),
     slow("header", r"--header-\w*timeout"),
     slow("body", r"--body-\w*timeout"),

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Hostile clients that hold connections open, and when the server cut each of them.
 
-    slow_clients.py KIND HOST:PORT [--count 200] [--patience 60]
+    slow_clients.py KIND HOST:PORT [--count 200] [--renew 0] [--patience 60]
 
     header   a request line, then a header that grows by a byte a second
     body     a whole head, then a body that grows by a byte a second
     reader   many requests at once, and no answer is ever read
     idle     nothing at all
 
-Prints JSON: how many connected, how many were cut, and after how many seconds.
+Who was cut comes back until --renew seconds have passed. Prints JSON: how many
+connections there were, how many were cut, and after how many seconds.
 """
 
 import argparse
@@ -39,6 +40,8 @@ class Client:
         self.rest = self.first
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         if not self.reads:
+            # Small segments keep the server's own buffer small: it is soon full.
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         self.socket.settimeout(5)
         self.socket.connect(address)
@@ -72,56 +75,63 @@ class Client:
         return False  # a reader's descriptor is ready only when the connection is gone
 
 
-def connect_all(kind, address, count):
-    clients = {}
-    for _ in range(count):
+class Horde:
+    """So many clients at a time, and what became of them."""
+
+    def __init__(self, kind, address):
+        self.kind, self.address = kind, address
+        self.clients, self.cut, self.connected = {}, [], 0
+        self.poller = select.epoll()
+
+    def connect(self):
         try:
-            client = Client(kind, address)
-        except OSError:
-            continue
-        clients[client.socket.fileno()] = client
-    return clients
+            client = Client(self.kind, self.address)
+        except OSError:  # turned away
+            return
+        self.connected += 1
+        number = client.socket.fileno()
+        self.clients[number] = client
+        self.poller.register(number, select.EPOLLIN if client.reads else 0)
 
-
-def hold(clients, patience):
-    """Trickles until all are cut or patience ends: [(seconds, status line)]."""
-    poller, cut = select.epoll(), []
-    for number, client in clients.items():
-        poller.register(number, select.EPOLLIN if client.reads else 0)
-    end = time.monotonic() + patience
-    next_trickle = time.monotonic()
-
-    def close(number):
-        client = clients.pop(number)
+    def close(self, number):
+        client = self.clients.pop(number)
         status = client.answer.split(b"\r\n")[0].decode("latin-1")
-        cut.append((time.monotonic() - client.opened, status))
+        self.cut.append((time.monotonic() - client.opened, status))
         client.socket.close()
 
-    while clients and time.monotonic() < end:
-        if time.monotonic() >= next_trickle:
-            next_trickle += 1
-            for number in [n for n, c in clients.items() if not c.send(c.more)]:
-                close(number)
-        for number, _ in poller.poll(min(0.1, max(0, next_trickle - time.monotonic()))):
-            if number in clients and not clients[number].is_open():
-                close(number)
-    return cut
+    def trickle(self):
+        for number, client in list(self.clients.items()):
+            if not client.send(client.more):
+                self.close(number)
 
+    def hold(self, count, renew, patience):
+        """`count` clients until `renew` seconds have passed, then until all are cut."""
+        begin = next_trickle = time.monotonic()
+        while (now := time.monotonic()) < begin + patience:
+            missing = count - len(self.clients)
+            if self.connected == 0 or now < begin + renew:
+                for _ in range(missing):
+                    self.connect()
+            if not self.clients:
+                return
+            if now >= next_trickle:
+                next_trickle += 1
+                self.trickle()
+            for number, _ in self.poller.poll(max(0, min(0.1, next_trickle - now))):
+                if number in self.clients and not self.clients[number].is_open():
+                    self.close(number)
 
-def run(kind, address, count, patience):
-    clients = connect_all(kind, address, count)
-    connected = len(clients)
-    cut = hold(clients, patience)
-    seconds = sorted(time for time, _ in cut)
-    return {
-        "kind": kind,
-        "connected": connected,
-        "cut": len(cut),
-        "left": len(clients),
-        "first_cut": round(seconds[0], 3) if cut else None,
-        "last_cut": round(seconds[-1], 3) if cut else None,
-        "statuses": sorted({status for _, status in cut if status}),
-    }
+    def report(self):
+        seconds = sorted(time for time, _ in self.cut)
+        return {
+            "kind": self.kind,
+            "connected": self.connected,
+            "cut": len(self.cut),
+            "left": len(self.clients),
+            "first_cut": round(seconds[0], 3) if seconds else None,
+            "last_cut": round(seconds[-1], 3) if seconds else None,
+            "statuses": sorted({status for _, status in self.cut if status}),
+        }
 
 
 def main():
@@ -129,11 +139,13 @@ def main():
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("address", metavar="HOST:PORT")
     parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--renew", type=float, default=0)
     parser.add_argument("--patience", type=float, default=60)
     arguments = parser.parse_args()
     host, _, port = arguments.address.rpartition(":")
-    address = (host, int(port))
-    print(json.dumps(run(arguments.kind, address, arguments.count, arguments.patience)))
+    horde = Horde(arguments.kind, (host, int(port)))
+    horde.hold(arguments.count, arguments.renew, arguments.patience)
+    print(json.dumps(horde.report()))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-/* Every allocation of writing an answer fails once: the buf says so, or all is there.
- * What libraries allocate is out of reach here (jansson's: test_request.c). */
+/* Every allocation of writing an answer fails once, jansson's too: the buf says so, or
+ * all is there. */
+#include "api/about.h"
 #include "api/cacheable.h"
+#include "api/json_memory.h"
 #include "api/openai_answer.h"
 #include "api/png_image.h"
 #include "api/png_read.h"
 #include "api/sdapi_answer.h"
+#include "api/verify.h"
 #include "tests/check.h"
 #include "tests/lib/fault.h"
 
@@ -117,8 +120,56 @@ static void read_at_last(void)
     buf_finish(&file);
 }
 
+static void write_model(struct buf *out)
+{
+    static const struct request_limits limits = {
+        .max_steps = 100,
+        .max_pixels = 16384,
+        .patch = 16,
+        .defaults = {.steps = 20, .width = 128, .height = 128, .guidance = 3},
+    };
+    struct about about = {.model_name = "h\xffuse",
+                          .model_digest = "0",
+                          .version = "1",
+                          .kernels = "avx2",
+                          .limits = &limits,
+                          .curve = "[1]"};
+    about_model_write(&about, out);
+}
+
+static void write_estimate(struct buf *out)
+{
+    about_estimate_write(&(struct about_estimate){.retry_after = 3}, out);
+}
+
+static void write_verification(struct buf *out)
+{
+    struct parameters parameters = {.request = request, .model_hash = "0123456789"};
+    verify_write(VERIFY_IDENTICAL, &parameters, "id", "1", out);
+}
+
+static void write_error(struct buf *out)
+{
+    struct problem problem;
+    (void)problem_set(&problem, PROBLEM_INVALID, "steps", "why");
+    openai_event_error(&problem, out);
+}
+
+static void write_partial(struct buf *out)
+{
+    struct openai_answer openai = {.answer = &answer, .patch = 16};
+    openai_event_partial(&openai, &image, 0, out);
+    openai_event_completed(&openai, out);
+}
+
 int main(void)
 {
+    json_memory_init();
+    write_at_last(write_model);
+    write_at_last(write_estimate);
+    write_at_last(write_verification);
+    write_at_last(write_error);
+    write_at_last(write_partial);
     write_at_last(write_json);
     write_at_last(write_openai);
     write_at_last(write_sdapi);

@@ -309,41 +309,6 @@ static void test_check(void)
     CHECK(strcmp(problem.field, "negative_prompt") == 0);
 }
 
-/* jansson's allocator that fails from the n-th call on. */
-static size_t allocations_left;
-
-static void *limited_malloc(size_t size)
-{
-    if (allocations_left == 0)
-        return NULL;
-    allocations_left--;
-    return malloc(size);
-}
-
-/* Without memory in jansson there is a problem, no crash and no leak. */
-static void test_no_memory(void)
-{
-    static const char body[] = "{\"prompt\": \"a cat\", \"steps\": 4, \"guidance\": 2.5}";
-    json_malloc_t old_malloc;
-    json_free_t old_free;
-    json_get_alloc_funcs(&old_malloc, &old_free);
-    bool is_good = false;
-    for (size_t n = 0; !is_good; n++) {
-        CHECK(n < 1000);
-        struct request request = {0};
-        struct problem problem = {.kind = PROBLEM_NONE};
-        allocations_left = n;
-        json_set_alloc_funcs(limited_malloc, free);
-        is_good =
-            request_parse(&request, body, sizeof(body) - 1, &default_limits, 1, &problem);
-        json_set_alloc_funcs(old_malloc, old_free);
-        CHECK(is_good || problem.kind == PROBLEM_INTERNAL ||
-              problem.kind == PROBLEM_MALFORMED);
-        CHECK(n > 0 || problem.kind == PROBLEM_INTERNAL);
-        request_finish(&request);
-    }
-}
-
 int main(void)
 {
     test_cases();
@@ -352,6 +317,5 @@ int main(void)
     test_bad_defaults();
     test_finish();
     test_check();
-    test_no_memory();
     return 0;
 }

@@ -1,0 +1,108 @@
+"""The one entry: `python -m model.train COMMAND [--work DIR] [--minutes M] ...`."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from .network import HOUSE
+from .run import default_work
+from .sampler import SOLVERS
+
+
+def run_data(args) -> None:
+    from . import drawings
+
+    drawings.prepare(args.drawings, args.work)
+
+
+def run_autoencoder(args) -> None:
+    from . import autoencoder
+
+    autoencoder.train(args.work, args.base, args.minutes, args.from_nothing, args.rate)
+
+
+def run_flow(args) -> None:
+    from . import flow
+
+    flow.train(args.name, args)
+
+
+def run_evaluate(args) -> None:
+    from . import evaluate
+
+    evaluate.evaluate(args)
+
+
+def run_export(args) -> None:
+    from . import export
+
+    export.export(args)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name, run, text, minutes=None, rate=None):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--work", type=Path, default=default_work(), metavar="DIR",
+                         help="where everything is kept (%(default)s)")
+        sub.add_argument("--base", type=Path, default=HOUSE, metavar="DIR",
+                         help="the model to start from (model/house)")
+        sub.add_argument("--threads", type=int, default=0, help="0: as many as processors")
+        if minutes is not None:
+            sub.add_argument("--minutes", type=float, default=minutes,
+                             help="the time box (%(default)s)")
+        if rate is not None:
+            sub.add_argument("--rate", type=float, default=rate,
+                             help="learning rate (%(default)s)")
+        return sub
+
+    sub = command("data", run_data, "render the drawings")
+    sub.add_argument("--drawings", type=Path, required=True, metavar="DIR",
+                     help="captions.json and the SVG files it names")
+    sub = command("autoencoder", run_autoencoder, "train the decoder", 60, 1e-3)
+    sub.add_argument("--from-nothing", action="store_true", help="and a new encoder")
+    for name, text, minutes, rate in (
+        ("flow", "train the flow on drawings", 480, 3e-4),
+        ("rectify", "straighten its paths: pairs of its own making", 240, 2e-4),
+        ("consist", "push the rectified model to one and two steps", 120, 1e-4),
+    ):
+        sub = command(name, run_flow, text, minutes, rate)
+        sub.set_defaults(name=name)
+        sub.add_argument("--guidance", type=float, default=3.0,
+                         help="of the sheet, and of the pairs (%(default)s)")
+        sub.add_argument("--cooldown", action="store_true",
+                         help="let the learning rate fall to nothing by the end of the box")
+        if name == "flow":
+            sub.add_argument("--from-nothing", action="store_true")
+        else:
+            sub.add_argument("--pairs", type=int, default=40000,
+                             help="made first, within the box (%(default)s)")
+    sub = command("evaluate", run_evaluate, "measure a model folder", 120)
+    sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
+                     help="the model to measure (model/house)")
+    sub.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8, 10, 20, 50])
+    sub.add_argument("--solvers", nargs="+", default=["euler"], choices=sorted(SOLVERS))
+    sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    sub.add_argument("--count", type=int, default=1024, help="pictures a row (%(default)s)")
+    sub.add_argument("--guidance", type=float, default=3.0)
+    sub.add_argument("--classifier-minutes", type=float, default=15)
+    sub.add_argument("--curve", type=Path, metavar="FILE", help="write curve.json there")
+    sub = command("export", run_export, "write a folder in diffusers layout")
+    sub.add_argument("--stage", choices=["flow", "rectify", "consist"], default="flow")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    return top
+
+
+def main() -> None:
+    args = parser().parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

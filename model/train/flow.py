@@ -1,0 +1,151 @@
+"""`flow`, `rectify` and `consist`: one loop that trains text encoder and transformer.
+
+Each keeps NAME.pt in the work folder and goes on from it. A first run starts from the
+model before it: flow from the base model, rectify from flow, consist from rectify.
+"""
+
+from pathlib import Path
+
+import torch
+
+from . import autoencoder, objectives, sampler
+from .drawings import Drawings, picture_sheet
+from .latents import Latents
+from .network import Network, load_tokenizer, tokenize
+from .pairs import Pairs
+from .run import Average, Run, autocast, save_atomically
+
+BEFORE = {"flow": None, "rectify": "flow", "consist": "rectify"}
+AVERAGE = 0.9998
+WARM_STEPS = 200
+COOLING = 0.4  # of the box
+SHEET_MINUTES = 20
+SHEET_PROMPTS = (
+    "red apple, noto style", "smiling face with heart-eyes", "a cat face, blob style",
+    "green frog", "pizza", "house with garden", "rocket", "blue car",
+    "cactus, twemoji style", "a snowman", "birthday cake", "crying face", "dog", "tree",
+    "woman farmer, medium skin tone", "flag of japan, twemoji style",
+)
+
+
+def load_average(network: Network, path: Path) -> None:
+    saved = torch.load(path, weights_only=True)
+    with torch.no_grad():
+        for parameter, value in zip(network.trained(), saved["average"], strict=True):
+            parameter.copy_(value)
+
+
+def trained(work: Path, base: Path, name: str) -> Network:
+    """The average of a training; `base`'s weights where there was none."""
+    network = Network.load(base)
+    while name is not None and not (work / f"{name}.pt").is_file():
+        name = BEFORE[name]
+    if name is not None:
+        load_average(network, work / f"{name}.pt")
+    return network.eval()
+
+
+class Training:
+    """A network, its optimiser and its average, with the checkpoint that holds them."""
+
+    def __init__(self, name: str, network: Network, path: Path, rate: float):
+        self.name = name
+        self.network = network
+        self.path = path
+        self.rate = rate
+        self.parameters = network.trained()
+        groups = [
+            {"params": [p for p in self.parameters if p.ndim == 2], "weight_decay": 0.01},
+            {"params": [p for p in self.parameters if p.ndim != 2], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), fused=True)
+        self.average = Average(self.parameters, AVERAGE)
+        self.step = self.samples = 0
+        if path.is_file():
+            self._resume(torch.load(path, weights_only=True))
+
+    def _resume(self, saved: dict) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, saved["network"], strict=True):
+                parameter.copy_(value)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["fused"] = True
+        self.average.shadow = saved["average"]
+        self.step, self.samples = saved["step"], saved["samples"]
+        print(f"resumed after {self.samples} samples", flush=True)
+
+    def save(self) -> None:
+        value = {
+            "network": [p.detach() for p in self.parameters],
+            "optimizer": self.optimizer.state_dict(), "average": self.average.shadow,
+            "step": self.step, "samples": self.samples,
+        }
+        save_atomically(value, self.path)
+
+    def learn(self, batch, factor: float) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * factor
+        self.network.train()
+        loss = objectives.OBJECTIVES[self.name](self.network, batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.step += 1
+        self.samples += len(batch.x)
+        self.average.update(self.step)
+        return loss.item()
+
+
+@torch.no_grad()
+def sheet(network, decoder, tokenizer, path: Path, guidance: float) -> None:
+    """A row of 4 and a row of 20 Euler steps, twice, from the same noise."""
+    network.eval()
+    prompts = (*tokenize(tokenizer, list(SHEET_PROMPTS)), *tokenize(tokenizer, [""]))
+    rows = []
+    for steps in (4, 20):
+        with autocast():
+            velocity = sampler.Guided(network, prompts, guidance, (8, 8))
+            noise = sampler.noise(len(SHEET_PROMPTS), (128, 128), 7)
+            x = sampler.euler(velocity, noise, sampler.times(steps))
+            rows.append(decoder.decode(x, (8, 8)))
+    half = len(SHEET_PROMPTS) // 2
+    picture_sheet([row[part] for part in (slice(half), slice(half, None)) for row in rows], path)
+
+
+def rate_factor(run: Run, count: int, cooldown: bool) -> float:
+    warm = min(1.0, (count + 1) / WARM_STEPS)
+    return warm * (min(1.0, max(0.01, (1 - run.share) / COOLING)) if cooldown else 1.0)
+
+
+def train(name: str, args) -> None:
+    tokenizer = load_tokenizer(args.base)
+    decoder = autoencoder.trained(args.work, args.base)
+    minutes = args.minutes
+    if name == "flow":
+        batches = objectives.DrawingBatches(
+            Latents(Drawings(args.work), decoder), tokenizer
+        )
+        guidance = args.guidance
+    else:
+        pairs = Pairs(
+            args.work, trained(args.work, args.base, "flow"), tokenizer, args.guidance
+        )
+        minutes -= pairs.make(args.pairs, minutes)
+        batches, guidance = objectives.PairBatches(pairs), 1.0
+    if name == "flow" and args.from_nothing:
+        network = Network.fresh(len(tokenizer), tokenizer.pad_token_id)
+    else:
+        network = trained(args.work, args.base, name)
+    training = Training(name, network, args.work / f"{name}.pt", args.rate)
+    run = Run(name, minutes, training.save)
+    shown = -SHEET_MINUTES * 60.0
+    for count in run.steps():
+        loss = training.learn(batches.draw(), rate_factor(run, count, args.cooldown))
+        run.show(loss=loss, samples=str(training.samples))
+        if run.used - shown > SHEET_MINUTES * 60:
+            shown = run.used
+            training.average.swap()
+            sheet(network, decoder, tokenizer, args.work / f"samples/{name}.png", guidance)
+            training.average.swap()

@@ -1,0 +1,138 @@
+"""What the transformer and its text encoder learn: one row of OBJECTIVES for each command.
+
+A batch holds x (t = 0), noise (t = 1), the prompts' ids and mask and the grid; an objective
+makes a loss of it. The path between is straight: z = (1-t) x + t noise, v = noise - x.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+
+import torch
+
+from . import captions, sampler
+from .drawings import SIZES
+from .latents import Latents
+from .network import Network, tokenize
+from .pairs import Pairs
+from .run import autocast
+
+NO_CAPTION = 0.1  # of the samples: classifier-free guidance needs them
+TIME_MEAN = 0.4  # of the logit: pictures on white are decided early
+FEW_STEPS = (1, 2, 4)
+TOKENS = 48 * 64  # of image in a step
+LARGEST_BATCH = 96
+SIZE_WEIGHTS = (10, 3, 2, 1, 2, 2, 1, 1)
+
+
+@dataclass
+class Batch:
+    x: torch.Tensor
+    noise: torch.Tensor
+    ids: torch.Tensor
+    mask: torch.Tensor
+    grid: tuple[int, int]
+
+    def between(self, t: torch.Tensor) -> torch.Tensor:
+        t = t[:, None, None]
+        return (1 - t) * self.x + t * self.noise
+
+    def part(self, rows: slice) -> "Batch":
+        return Batch(self.x[rows], self.noise[rows], self.ids[rows], self.mask[rows], self.grid)
+
+
+def batch_size(size: tuple[int, int]) -> int:
+    height, width = sampler.grid_of(size)
+    return min(LARGEST_BATCH, TOKENS // (height * width))
+
+
+class DrawingBatches:
+    """Batches of encoded drawings with new captions and new noise each time."""
+
+    def __init__(self, latents: Latents, tokenizer):
+        self.latents = latents
+        self.drawings = latents.drawings
+        self.tokenizer = tokenizer
+
+    def draw(self) -> Batch:
+        size = random.choices(SIZES, SIZE_WEIGHTS)[0]
+        count = batch_size(size)
+        indices = self.drawings.draw(count)
+        mirror = (torch.rand(count) < 0.5) & self.drawings.mirrored[indices]
+        x = self.latents.tokens(indices, size, mirror)
+        prompts = [
+            captions.caption(self.drawings.entries[i], random)
+            if random.random() > NO_CAPTION else ""
+            for i in indices.tolist()
+        ]
+        ids, mask = tokenize(self.tokenizer, prompts)
+        return Batch(x, torch.randn_like(x), ids, mask, sampler.grid_of(size))
+
+
+class PairBatches:
+    def __init__(self, pairs: Pairs):
+        self.pairs = pairs
+
+    def draw(self) -> Batch:
+        x, noise, ids, mask, size = self.pairs.draw(TOKENS // 64)
+        return Batch(x, noise, ids, mask, sampler.grid_of(size))
+
+
+def logit_normal(count: int) -> torch.Tensor:
+    return torch.sigmoid(torch.randn(count) + TIME_MEAN)
+
+
+def both_ends(count: int) -> torch.Tensor:
+    """Density proportional to exp(4t) + exp(4(1-t)): RF++ (arXiv 2405.20320)."""
+    near_one = 1 + torch.log(1 - torch.rand(count) * (1 - math.exp(-4))) / 4
+    return torch.where(torch.rand(count) < 0.5, near_one, 1 - near_one)
+
+
+def distance(v: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """[B]: the root of the mean square, pseudo-Huber, less swayed by hopeless pairs."""
+    return ((v.float() - target).square().mean((1, 2)) + 1e-4).sqrt()
+
+
+def flow(network: Network, batch: Batch) -> torch.Tensor:
+    """Flow matching (arXiv 2210.02747) on the path of noise and drawing."""
+    t = logit_normal(len(batch.x))
+    with autocast():
+        v = network(batch.between(t), t, batch.ids, batch.mask, batch.grid)
+    return (v.float() - (batch.noise - batch.x)).square().mean()
+
+
+def rectify(network: Network, batch: Batch) -> torch.Tensor:
+    """Reflow (arXiv 2209.03003): the straight line between the ends of a curved path."""
+    t = both_ends(len(batch.x))
+    with autocast():
+        v = network(batch.between(t), t, batch.ids, batch.mask, batch.grid)
+    return distance(v, batch.noise - batch.x).mean()
+
+
+def consist(network: Network, batch: Batch) -> torch.Tensor:
+    """Wherever the network's own few steps have led, it points at the path's end.
+
+    Half the batch keeps the straight lines. The other half is taken some steps along a
+    schedule of 1, 2 or 4 Euler steps by the network itself, without gradients; the next
+    velocity there must lead to x: a consistency model along its own trajectory, with the
+    end known from the pair. The error counts as it moves the picture, by t.
+    """
+    half = len(batch.x) // 2
+    kept, walked = batch.part(slice(half)), batch.part(slice(half, None))
+    grid = sampler.times(random.choice(FEW_STEPS))
+    stop = random.randrange(len(grid) - 1)
+    with autocast():
+        context = network.context(walked.ids, walked.mask)
+        with torch.no_grad():
+            z = sampler.euler(
+                lambda x, t: network.velocity(
+                    x, torch.full((len(x),), t), context, walked.grid
+                ).float(),
+                walked.noise, grid[: stop + 1],
+            )
+        t = grid[stop]
+        v = network.velocity(z, torch.full((len(z),), t), context, walked.grid)
+    return rectify(network, kept) + (t * distance(v, (z - walked.x) / t)).mean()
+
+
+OBJECTIVES = {"flow": flow, "rectify": rectify, "consist": consist}
