@@ -308,7 +308,7 @@ static inline struct job *simulation_send(struct simulation *simulation,
     request.prompt_bytes = strlen(request.prompt);
     CHECK_OK(job_create(&job, &request, simulation->model, &err), err);
     job->done = simulation_done;
-    job->done_context = simulation;
+    job->context = simulation;
     job->submitted = simulation->now;
     if (wish->deadline > 0.0)
         job->deadline = simulation->now + (uint64_t)(wish->deadline * 1e9);

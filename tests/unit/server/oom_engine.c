@@ -64,8 +64,8 @@ static bool fail_one(struct engine *engine, long n)
     fault_after(n / 2);
     if (job_create(&job, &request, model, &err) == ERR_OK) {
         job->done = note;
-        job->done_context = &is_done;
-        CHECK_OK(engine_submit(engine, job, &err), err);
+        job->context = &is_done;
+        CHECK_OK(engine_submit(engine, &job, 1, &err), err);
         while (!engine_wait_idle(engine, 1000))
             continue;
         CHECK(is_done && job_is_over(job));
