@@ -27,7 +27,7 @@ SCREENSHOTS = pathlib.Path(
 PNG = "data:image/png;base64,"
 TIME = re.compile(r"\d m?s$")
 CAT = "cat face, noto style"
-DESK, PHONE = {"width": 1120, "height": 1240}, {"width": 390, "height": 844}
+DESK, PHONE = {"width": 1120, "height": 1330}, {"width": 390, "height": 844}
 
 
 class PageTest(unittest.TestCase):
