@@ -51,8 +51,8 @@ class DrainTest(unittest.TestCase):
                 self.assertEqual(len(server.events("stopped")), 1)
 
     def test_accepted_work_is_finished(self):
-        with start("--drain-delay", "3", "--drain-timeout", "600") as server:
-            long = server.send(long_request(server, 6))
+        with start("--drain-delay", "2", "--drain-timeout", "600") as server:
+            long = server.send(long_request(server, 12))
             server.wait_for_gauges(running=1, queued=0)
             server.signal()
             server.wait_for_event("draining")
