@@ -1,4 +1,5 @@
 /* The scheduler's rules, one by one, in simulated time. */
+#include "server/verdict.h"
 #include "tests/check.h"
 #include "tests/lib/simulation.h"
 
