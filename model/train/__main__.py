@@ -97,8 +97,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main() -> None:
-    args = parser().parse_args()
+def main(arguments: list[str] | None = None) -> None:
+    args = parser().parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
     args.run(args)

@@ -17,7 +17,7 @@ import torch
 from . import captions, measures, sampler
 from .drawings import Drawings
 from .features import SIDE, Classifier, all_networks, features_of, shrink
-from .network import Autoencoder, Network, load_tokenizer, tokenize
+from .network import Autoencoder, Network, grid_of, load_tokenizer, tokenize
 from .run import Run, autocast
 
 SIZE = (128, 128)
@@ -53,11 +53,11 @@ class Model:
 
     def velocity(self, prompts: list[str]) -> sampler.Guided:
         tokens = tokenize(self.tokenizer, prompts)
-        grid = sampler.grid_of(SIZE)
+        grid = grid_of(SIZE)
         return sampler.Guided(self.network, (*tokens, *self.empty), self.guidance, grid)
 
     def decode(self, x: torch.Tensor) -> torch.Tensor:
-        return self.autoencoder.decode(x, sampler.grid_of(SIZE)).float().clamp(-1, 1)
+        return self.autoencoder.decode(x, grid_of(SIZE)).float().clamp(-1, 1)
 
     @torch.no_grad()
     def make(self, prompts: list[str], noise, solver: str, steps: int) -> torch.Tensor:
@@ -169,7 +169,7 @@ class Paths:
             (t - after) * (chord - v).square().mean().item()
             for t, after, v in zip(grid, grid[1:], velocities)
         )
-        self.straightness = bent / chord.square().mean().item()
+        self.straightness = bent / max(chord.square().mean().item(), 1e-12)
 
     def distance(self, solver: str, steps: int) -> float:
         """Root mean square over pixels, of 255."""

@@ -13,14 +13,14 @@ import torch
 from . import captions, sampler
 from .drawings import SIZES
 from .latents import Latents
-from .network import Network, tokenize
+from .network import Network, grid_of, tokenize
 from .pairs import Pairs
 from .run import autocast
 
 NO_CAPTION = 0.1  # of the samples: classifier-free guidance needs them
 TIME_MEAN = 0.4  # of the logit: pictures on white are decided early
 FEW_STEPS = (1, 2, 4)
-TOKENS = 48 * 64  # of image in a step
+TOKENS = 32 * 64  # of image in a step
 LARGEST_BATCH = 96
 SIZE_WEIGHTS = (10, 3, 2, 1, 2, 2, 1, 1)
 
@@ -42,7 +42,7 @@ class Batch:
 
 
 def batch_size(size: tuple[int, int]) -> int:
-    height, width = sampler.grid_of(size)
+    height, width = grid_of(size)
     return min(LARGEST_BATCH, TOKENS // (height * width))
 
 
@@ -66,7 +66,7 @@ class DrawingBatches:
             for i in indices.tolist()
         ]
         ids, mask = tokenize(self.tokenizer, prompts)
-        return Batch(x, torch.randn_like(x), ids, mask, sampler.grid_of(size))
+        return Batch(x, torch.randn_like(x), ids, mask, grid_of(size))
 
 
 class PairBatches:
@@ -75,7 +75,7 @@ class PairBatches:
 
     def draw(self) -> Batch:
         x, noise, ids, mask, size = self.pairs.draw(TOKENS // 64)
-        return Batch(x, noise, ids, mask, sampler.grid_of(size))
+        return Batch(x, noise, ids, mask, grid_of(size))
 
 
 def logit_normal(count: int) -> torch.Tensor:

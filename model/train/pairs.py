@@ -12,7 +12,7 @@ import torch
 
 from . import captions, sampler
 from .drawings import SIZES, Drawings
-from .network import CHANNELS, Network, tokenize
+from .network import CHANNELS, Network, grid_of, tokenize
 from .run import Run, autocast, save_atomically
 
 STEPS = 16
@@ -57,7 +57,7 @@ class Pairs:
             entries = [self.drawings.entries[i] for i in self.drawings.draw(min(count, 128))]
             prompts = [captions.caption(entry, random) for entry in entries]
             ids, mask = tokenize(self.tokenizer, prompts)
-            height, width = sampler.grid_of(size)
+            height, width = grid_of(size)
             noise = torch.randn(len(prompts), height * width, CHANNELS)
             with autocast():
                 velocity = sampler.Guided(
