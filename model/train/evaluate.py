@@ -270,13 +270,9 @@ class Evaluation:
 def table(curve: dict) -> str:
     names = ("fd_own", "fd_random1", "fd_random2", "precision", "recall", "distance")
     lines = ["solver     steps  calls " + " ".join(f"{name:>17}" for name in names)]
-    for row in [{"solver": "(floor)", "steps": 0, "evaluations": 0, **curve["floor"]}] + curve[
-        "rows"
-    ]:
-        cells = [
-            f"{row[name]['mean']:9.3f} +-{row[name]['half']:6.3f}" if name in row else " " * 17
-            for name in names
-        ]
+    floor = {"solver": "(floor)", "steps": 0, "evaluations": 0, **curve["floor"]}
+    for row in [floor, *curve["rows"]]:
+        cells = [f"{measures.spelled(row[name]) if name in row else '':>17}" for name in names]
         lines.append(
             f"{row['solver']:10} {row['steps']:5} {row['evaluations']:6} " + " ".join(cells)
         )

@@ -13,7 +13,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 @dataclass
 class Series:
     name: str
-    points: list[tuple[float, float, float]]  # x, y, half of y's interval
+    points: list[tuple[float, float, float | None]]  # x, y, half of y's interval
 
 
 @dataclass
@@ -60,7 +60,7 @@ def _line(series: Series, colour: str, x: Axis, y: Axis) -> list[str]:
     out = [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>']
     for (a, b), (_, value, half) in zip(places, series.points):
         out.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>')
-        if half == half:  # not NaN: there was more than one seed
+        if half is not None:
             low, high = y.place(max(value - half, y.low)), y.place(min(value + half, y.high))
             out.append(
                 f'<line x1="{a:.1f}" y1="{low:.1f}" x2="{a:.1f}" y2="{high:.1f}"'

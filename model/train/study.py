@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from . import autoencoder, evaluate, flow, objectives, pairs, plot, sampler
+from . import autoencoder, evaluate, flow, measures, objectives, pairs, plot, sampler
 from .drawings import SIZES, Drawings
 from .features import Classifier, shrink
 from .latents import Latents
@@ -225,7 +225,7 @@ class Measurement:
 
 
 def markdown(rows: list[dict], floor: dict) -> str:
-    cell = "{mean:.3f} ± {half:.3f}".format_map
+    cell = measures.spelled
     lines = [
         "| training | sampler | evaluations | FD-own | KID-own | FD random 1 | FD random 2 |",
         "|---|---|---|---|---|---|---|",

@@ -8,6 +8,7 @@ import os
 import tempfile
 import unittest
 from pathlib import Path
+from xml.etree import ElementTree
 
 import needs
 
@@ -174,6 +175,28 @@ class Commands(unittest.TestCase):
         # A fresh transformer says v = 0: noise stays noise, whatever the steps.
         self.assertGreater(row["fd_own"]["mean"], curve["floor"]["fd_own"]["mean"])
         self.assertAlmostEqual(row["distance"]["mean"], 0.0, places=5)
+
+    def test_7_study(self):
+        from model.train import evaluate, study
+
+        evaluate.SIZE = (64, 64)
+        study.PAIRS, study.EVALUATIONS, study.SEEDS = 4, (1, 2), (1, 2)
+        study.SMALL = {"num_layers": 1, "num_single_layers": 1, "num_attention_heads": 1}
+        document = self.root / "study.md"
+        document.write_text(f"before\n{study.BEGIN}\nold\n{study.END}\nafter\n")
+        options = ["--budget", "60", "--count", "20", "--classifier-minutes", "0.05",
+                   "--report", document]
+        self.call("study", *options, "--minutes", "0.02")
+        self.assertIn("old", document.read_text())
+        self.call("study", *options, "--minutes", "5")
+        text = document.read_text()
+        self.assertNotIn("old", text)
+        self.assertTrue(text.startswith("before\n") and text.endswith("after\n"))
+        lines = [line for line in text.splitlines() if line.startswith("| ")]
+        # A head, the floor, and four trainings at two numbers of steps in two ways.
+        self.assertEqual(len(lines), 2 + 4 * 2 * 2)
+        plot = ElementTree.parse(self.root / "study-native.svg").getroot()
+        self.assertEqual(len(plot.findall("{http://www.w3.org/2000/svg}polyline")), 4)
 
     def rows(self):
         return json.loads((self.work / "evaluations.json").read_text())

@@ -10,7 +10,7 @@ needs.packages("torch", "diffusers", "transformers")
 
 import torch
 
-from model.train import measures, sampler
+from model.train import measures, objectives, sampler, study
 
 
 def normal(count, size, seed, mean=0.0, spread=1.0):
@@ -108,6 +108,33 @@ class Solvers(unittest.TestCase):
             calls = []
             solve(lambda x, t: calls.append(t) or x, torch.zeros(1), sampler.times(5))
             self.assertEqual(len(calls), cost(5), name)
+
+
+class OneFamily(unittest.TestCase):
+    def test_a_diffusion_served_as_a_velocity_is_ddim(self):
+        """Euler's steps of the converted velocity on the diffusion's own times, against
+        DDIM (arXiv 2010.02502, eq. 12 with sigma 0) in its own variables."""
+
+        class Predictor:
+            def velocity(self, z, u, context, grid):
+                return torch.tanh(z) * (0.5 + u[:, None, None]) + 0.1 * z
+
+        x = torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(1))
+        predictor = Predictor()
+        predictor.context = None
+        field = study.FromNoise(predictor)
+        end = sampler.euler(
+            lambda z, t: field.velocity(z, torch.full((len(z),), t), None, None),
+            x, study.cosine_times(12),
+        )
+        times = objectives.LAST_TIME * torch.linspace(1, 0, 13)
+        # The flow's state at t is the diffusion's divided by a + s.
+        z = x * sum(objectives.cosine(times[0]))
+        for u, after in zip(times, times[1:]):
+            (a, s), (b, r) = objectives.cosine(u), objectives.cosine(after)
+            noise = predictor.velocity(z, u.expand(len(z)), None, None)
+            z = b * (z - s * noise) / a + r * noise
+        self.assertLess((end - z).abs().max().item(), 1e-4)
 
 
 if __name__ == "__main__":
