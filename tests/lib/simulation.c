@@ -39,23 +39,23 @@ void simulation_start(struct simulation *simulation,
 static void check_plan(const struct scheduler *scheduler)
 {
     bool waits[BATCHER_WORK_COUNT] = {0};
-    for (size_t i = 0; i < scheduler->n_ready; i++) {
-        enum batcher_work work = scheduler->ready[i].work;
-        bool is_served = scheduler->rounds[i] != BATCHER_WAIT;
+    for (size_t i = 0; i < scheduler->planner.n; i++) {
+        enum batcher_work work = scheduler->planner.ready[i].work;
+        bool is_served = scheduler->planner.rounds[i] != BATCHER_WAIT;
         CHECK(i == 0 ||
-              scheduler->ready_jobs[i - 1]->due <= scheduler->ready_jobs[i]->due);
+              scheduler->planner.jobs[i - 1]->due <= scheduler->planner.jobs[i]->due);
         CHECK(work == BATCHER_STEP || !(waits[work] && is_served));
         waits[work] = waits[work] || !is_served;
     }
-    for (size_t i = 0; i < scheduler->n_ready; i++) {
-        if (scheduler->ready[i].work != BATCHER_STEP)
+    for (size_t i = 0; i < scheduler->planner.n; i++) {
+        if (scheduler->planner.ready[i].work != BATCHER_STEP)
             continue;
         /* The first of the steps: it is served if any is. */
         bool is_any = false;
-        for (size_t k = i; k < scheduler->n_ready; k++)
-            is_any = is_any || (scheduler->ready[k].work == BATCHER_STEP &&
-                                scheduler->rounds[k] != BATCHER_WAIT);
-        CHECK(!is_any || scheduler->rounds[i] != BATCHER_WAIT);
+        for (size_t k = i; k < scheduler->planner.n; k++)
+            is_any = is_any || (scheduler->planner.ready[k].work == BATCHER_STEP &&
+                                scheduler->planner.rounds[k] != BATCHER_WAIT);
+        CHECK(!is_any || scheduler->planner.rounds[i] != BATCHER_WAIT);
         break;
     }
 }

@@ -33,7 +33,6 @@ static void test_refusals(void)
     CHECK(sizeof(rows) / sizeof(rows[0]) == REFUSAL_NONE);
     for (size_t i = 0; i < REFUSAL_NONE; i++) {
         struct job job = {0};
-    list_init(&job.followers);
         list_init(&job.followers);
         verdict_refuse(&job, rows[i].refusal, &late, 0);
         expect(&job, rows[i].kind, rows[i].field);
