@@ -32,7 +32,7 @@ struct name {
     bool (*read)(struct reading *reading);
 };
 
-enum { MAX_PARTIAL_IMAGES = 3 };
+enum { MAX_PARTIAL_IMAGES = 3, SIDE_SIZE = 11 };
 
 static bool read_field(struct reading *reading)
 {
@@ -100,30 +100,25 @@ static bool set_side(struct reading *reading, const char *field, const char *dig
 
 static bool read_size(struct reading *reading)
 {
-    static const char digits[] = "0123456789";
-    enum { SIDE = 11 };
-    char width[SIDE], height[SIDE], found[REQUEST_QUOTE_SIZE];
+    char width[SIDE_SIZE], height[SIDE_SIZE], found[REQUEST_QUOTE_SIZE];
     const char *size = json_string_value(reading->value);
     if (size != NULL && strcmp(size, "auto") == 0)
         return true;
-    size_t before = size != NULL ? strspn(size, digits) : 0;
-    size_t behind =
-        before > 0 && size[before] == 'x' ? strspn(size + before + 1, digits) : 0;
-    if (behind == 0 || before >= SIDE || behind >= SIDE ||
-        size[before + 1 + behind] != '\0') {
-        request_quote(found, size != NULL ? size : json_text_kind(reading->value));
-        return request_refuse(reading->problem, "size",
-                              "\"auto\" or \"<width>x<height>\"", found);
-    }
-    (void)snprintf(width, sizeof(width), "%.*s", (int)before, size);
-    (void)snprintf(height, sizeof(height), "%.*s", (int)behind, size + before + 1);
-    return set_side(reading, "width", width) && set_side(reading, "height", height);
+    int end = 0; /* more digits than fit leave it 0 */
+    bool is_good = size != NULL &&
+                   sscanf(size, "%10[0-9]x%10[0-9]%n", width, height, &end) == 2 &&
+                   end > 0 && size[end] == '\0';
+    if (is_good)
+        return set_side(reading, "width", width) && set_side(reading, "height", height);
+    request_quote(found, size != NULL ? size : json_text_kind(reading->value));
+    return request_refuse(reading->problem, "size", "\"auto\" or \"<width>x<height>\"",
+                          found);
 }
 
 static bool read_response_format(struct reading *reading)
 {
     static const char *const choices[] = {"b64_json", "url"};
-    size_t choice;
+    size_t choice = 0;
     if (!read_choice(reading, choices, 2, &choice))
         return false;
     reading->out->wants_links = choice == 1;
@@ -135,7 +130,7 @@ static bool read_response_format(struct reading *reading)
 static bool read_output_format(struct reading *reading)
 {
     static const char *const choices[] = {"png"};
-    size_t choice;
+    size_t choice = 0;
     return read_choice(reading, choices, 1, &choice);
 }
 

@@ -23,8 +23,8 @@ static json_t *usage(const struct openai_answer *openai, size_t images)
     const struct answer *answer = openai->answer;
     const struct sampling *sampling = &answer->request->sampling;
     json_int_t in = (json_int_t)answer->facts->prompt_tokens;
-    json_int_t out = (json_int_t)(sampling->width / openai->patch *
-                                  (sampling->height / openai->patch) * images);
+    size_t patches = sampling->width / openai->patch * (sampling->height / openai->patch);
+    json_int_t out = (json_int_t)patches * (json_int_t)images;
     return json_pack("{s:I, s:I, s:I, s:{s:I, s:I}}", "input_tokens", in, "output_tokens",
                      out, "total_tokens", in + out, "input_tokens_details", "text_tokens",
                      in, "image_tokens", (json_int_t)0);

@@ -70,7 +70,7 @@ static void read_pixels(png_structp png, png_infop info, struct reading *reading
 {
     struct png_contents *contents = &reading->contents;
     size_t row = contents->width * 3, bytes = size_multiply(row, contents->height);
-    if (bytes <= PTRDIFF_MAX)
+    if (bytes > 0 && bytes <= PTRDIFF_MAX)
         contents->rgb = malloc(bytes);
     if (contents->rgb == NULL)
         fail(png, ERR_NO_MEMORY, "no memory for the pixels");

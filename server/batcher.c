@@ -2,7 +2,20 @@
 
 #include "base/size.h"
 
-/* One round a request, for as many as there are free workers. */
+/* The first step whose deadline does not bear that it waits for another round; n without
+ * any. */
+static size_t find_pressed(const struct batcher_ready *ready, size_t n)
+{
+    static const double bearable = 2.0;
+    size_t i = 0;
+    while (i < n && (ready[i].work != BATCHER_STEP || ready[i].pace <= 0.0 ||
+                     ready[i].pace >= bearable * ready[i].seconds))
+        i++;
+    return i;
+}
+
+/* One round a request, for as many as there are free workers; who is due after a pressed
+ * step leaves a worker to it. */
 static size_t plan_single(const struct batcher_ready *ready,
                           size_t n,
                           enum batcher_work work,
@@ -10,8 +23,8 @@ static size_t plan_single(const struct batcher_ready *ready,
                           size_t free_workers,
                           int *rounds)
 {
-    size_t round = first_round;
-    for (size_t i = 0; i < n && round < free_workers; i++) {
+    size_t round = first_round, pressed = find_pressed(ready, n);
+    for (size_t i = 0; i < n && round + (i > pressed) < free_workers; i++) {
         if (ready[i].work == work)
             rounds[i] = (int)round++;
     }

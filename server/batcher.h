@@ -4,7 +4,9 @@
  * Finished latents are decoded first, since each frees its place and is somebody's
  * answer; then prompts are encoded, so that arrivals join at the next round; then the
  * workers that are left share all the steps that are ready, as evenly as limits allow.
- * Within each, earlier due comes first. Nobody waits for a batch to fill.
+ * Within each, earlier due comes first. Nobody waits for a batch to fill. One worker is
+ * left to the steps when a deadline among them does not bear that it waits for the round
+ * of somebody who is due later.
  *
  * What is due: a request with a deadline at its deadline, any other when the longest
  * wait that the server allows is over, and its remaining work STRETCH times. So deadlines

@@ -123,7 +123,7 @@ void cost_model_observe(struct cost_model *model,
                       (double)share->size
                 : seconds / (double)units;
     }
-    for (size_t class = 0; class < COST_SIZES; class++) {
+    for (size_t class = 0; class < COST_SIZES; class ++) {
         if (believed[class] > 0.0)
             learn(&cells[class][batch], believed[class], ratio);
     }

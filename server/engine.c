@@ -194,12 +194,20 @@ enum err_code engine_create(struct engine **out,
     return ERR_OK;
 }
 
-enum err_code engine_submit(struct engine *engine, struct job *job, struct err *err)
+enum err_code
+engine_submit(struct engine *engine, struct job *const *jobs, size_t n, struct err *err)
 {
-    uint64_t milliseconds = job->request.deadline_milliseconds;
-    job->submitted = clock_now();
-    job->deadline = milliseconds == 0 ? 0 : job->submitted + milliseconds * 1000000;
-    enum err_code code = inbox_put(&engine->inbox, &job->node, err);
+    struct list list;
+    uint64_t now = clock_now();
+    list_init(&list);
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = jobs[i];
+        uint64_t milliseconds = job->request.deadline_milliseconds;
+        job->submitted = now;
+        job->deadline = milliseconds == 0 ? 0 : now + milliseconds * 1000000;
+        list_append(&list, &job->node);
+    }
+    enum err_code code = inbox_put(&engine->inbox, &list, n, err);
     if (code == ERR_OK)
         (void)uv_async_send(&engine->wake);
     return code;

@@ -37,10 +37,12 @@ enum err_code engine_create(struct engine **out,
 /* Threads that libuv's pool needs: the workers, and one for what libuv does itself. */
 size_t engine_pool_size(size_t workers);
 
-/* Hands a job over; its done callback will be called exactly once, soon when it is not
- * let in. ERR_CANCELED when the engine is stopping: then the job stays the caller's and
- * done is never called. */
-enum err_code engine_submit(struct engine *engine, struct job *job, struct err *err);
+/* Hands jobs over, which are taken one after the other with nothing in between; the done
+ * callback of each will be called exactly once, soon when it is not let in. ERR_CANCELED
+ * when the engine is stopping: then the jobs stay the caller's and done is never called.
+ */
+enum err_code
+engine_submit(struct engine *engine, struct job *const *jobs, size_t n, struct err *err);
 
 /* The job's client has left: its work ends within one round, of which nobody else's
  * answer changes; done is called as ever. By any thread, while the job is the engine's.

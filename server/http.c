@@ -101,9 +101,10 @@ static void changed(void *context,
     *deadline = NULL;
 }
 
-static void client_gone(void *context, void *job)
+static void client_gone(void *context, void *images)
 {
-    engine_abandon(context, job);
+    (void)context;
+    http_images_abandon(images);
 }
 
 static void log_library(void *context, const char *format, va_list ap)
@@ -198,8 +199,7 @@ http_create(struct http **out, const struct http_setting *setting, struct err *e
 {
     struct http *http = calloc(1, sizeof(*http));
     struct client_watch_setting watch = {.allow_half_close = setting->allow_half_close,
-                                         .gone = client_gone,
-                                         .context = setting->engine};
+                                         .gone = client_gone};
     if (http == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for the http server");
     http->shared.setting = *setting;

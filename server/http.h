@@ -32,6 +32,8 @@ struct http_setting {
     uint64_t header_timeout, body_timeout, response_timeout;
     struct api_keys *keys; /* NULL: everybody may ask */
     const char *version;
+    const char *cors_origin;   /* whose pages may ask: an origin, or "*"; "": none */
+    const char *public_url;    /* of the service, for links; "": none are given */
     struct model_shelf *shelf; /* where the model that is asked for now stands */
     struct engine *engine;
     struct metrics *metrics;

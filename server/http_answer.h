@@ -11,6 +11,8 @@
 
 #include <microhttpd.h>
 
+#include <stdbool.h>
+
 enum { HTTP_ANSWER_MAX_TEXT = 1024 * 1024 };
 
 /* A response that has the buf's bytes; NULL without memory, or when the buf failed. */
@@ -23,7 +25,12 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
                                  const char *content_type,
                                  int status);
 
-/* exchange->problem. */
+/* Whether it is the question of a browser whether another origin's page may ask (Fetch,
+ * "CORS-preflight request"), which is answered when such pages are allowed. */
+bool http_answer_is_preflight(const struct http_exchange *exchange);
+enum MHD_Result http_answer_preflight(struct http_exchange *exchange);
+
+/* exchange->problem, in its dialect. */
 enum MHD_Result http_answer_problem(struct http_exchange *exchange);
 
 enum MHD_Result

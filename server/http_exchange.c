@@ -1,6 +1,7 @@
 #include "server/http_exchange.h"
 
 #include "api/accept.h"
+#include "api/png_read.h"
 #include "api/request_json.h"
 #include "base/clock.h"
 #include "base/random.h"
@@ -79,7 +80,7 @@ void http_exchange_destroy(struct http_exchange *exchange)
         return;
     if (exchange->is_pending)
         pending_remove(&exchange->shared->unanswered);
-    job_destroy(exchange->job);
+    http_images_leave(exchange->images);
     served_model_release(exchange->model);
     buf_finish(&exchange->accept);
     buf_finish(&exchange->body);
@@ -142,23 +143,26 @@ static bool check_headers(struct http_exchange *exchange)
 {
     struct problem *problem = &exchange->problem;
     const struct http_route *route = http_route(exchange->route);
+    enum route_body body = route_body(exchange->route);
     const char *length = http_exchange_header(exchange, "Content-Length");
     const char *type = http_exchange_header(exchange, "Content-Type");
     uint64_t bytes;
+    if (body == ROUTE_PNG_BODY)
+        exchange->body.limit = PNG_READ_MAX_BYTES;
     if (length != NULL && !text_to_unsigned(length, 0, exchange->body.limit, &bytes))
         return problem_set(problem, PROBLEM_TOO_LARGE, NULL,
                            "a body of at most %zu bytes is expected",
                            exchange->body.limit);
-    if (route->takes_json && !accept_is_json(type))
+    bool is_right = body == ROUTE_NO_BODY ||
+                    (body == ROUTE_JSON_BODY && accept_is_json(type)) ||
+                    (body == ROUTE_PNG_BODY && type != NULL &&
+                     text_equal_ignoring_case(type, form_type(FORM_PNG)));
+    if (!is_right)
         return problem_set(problem, PROBLEM_MEDIA_TYPE, NULL,
-                           "Content-Type: application/json is expected, found %.80s",
+                           "Content-Type: %s is expected, found %.80s",
+                           form_type(body == ROUTE_PNG_BODY ? FORM_PNG : FORM_JSON),
                            type == NULL ? "none" : type);
-    if (route->gives != NULL &&
-        !accept_allows(http_exchange_accept(exchange), route->gives))
-        return problem_set(problem, PROBLEM_NOT_ACCEPTABLE, NULL,
-                           "the answer is %s, which the Accept header does not allow",
-                           route->gives);
-    return true;
+    return route->check == NULL || route->check(exchange);
 }
 
 /* The path without scheme and authority, which have no escapes: so it begins at the same
@@ -184,10 +188,13 @@ enum MHD_Result http_exchange_begin(struct http_exchange *exchange,
     set_request_id(exchange);
     if (!check_head(exchange, head))
         return http_answer_problem(exchange);
+    const char *path = find_path(exchange, head->path);
+    exchange->dialect = route_dialect(path);
+    if (http_answer_is_preflight(exchange))
+        return http_answer_preflight(exchange);
     exchange->has_route =
-        route_find(&exchange->route, exchange->method, find_path(exchange, head->path),
-                   exchange->listener->port, exchange->shared->setting.metrics_on_service,
-                   &exchange->problem);
+        route_find(&exchange->route, exchange->method, path, exchange->listener->port,
+                   exchange->shared->setting.metrics_on_service, &exchange->problem);
     /* An answer before the body closes the connection behind it. Where there is no body
      * the answer comes a call later, and the connection is kept. */
     if ((!exchange->has_route || !check_key(exchange) || !check_headers(exchange)) &&

@@ -15,6 +15,9 @@
 #ifndef SLUICE_SERVER_HTTP_EXCHANGE_H
 #define SLUICE_SERVER_HTTP_EXCHANGE_H
 
+#include "api/cacheable.h"
+#include "api/dialect.h"
+#include "api/form.h"
 #include "api/problem.h"
 #include "api/route.h"
 #include "base/buf.h"
@@ -22,7 +25,7 @@
 #include "server/client_watch.h"
 #include "server/http.h"
 #include "server/http_deadlines.h"
-#include "server/job.h"
+#include "server/http_images.h"
 #include "server/pending.h"
 
 #include <microhttpd.h>
@@ -67,17 +70,21 @@ struct http_exchange {
     char method[8], request_id[REQUEST_ID_SIZE];
     bool has_route;
     enum route route;
-    struct api_key *key; /* whose request it is; NULL: no keys are asked for */
-    struct buf accept;   /* the Accept lines as one */
+    enum dialect dialect; /* in which problems are told */
+    struct api_key *key;  /* whose request it is; NULL: no keys are asked for */
+    struct buf accept;    /* the Accept lines as one */
     struct buf body;
     bool must_close; /* the connection, behind the answer */
 
-    bool is_pending;                  /* counted in shared->unanswered */
-    struct client_watch_entry client; /* while it waits */
-    struct served_model *model;       /* that the request is for; held */
-    struct job *job;        /* while the engine has it, and until it is answered */
-    double charged;         /* to the key, in evaluations x pixels */
-    struct problem problem; /* of an answer that is one */
+    bool is_pending;            /* counted in shared->unanswered */
+    struct served_model *model; /* that the request is for; held */
+    struct http_images *images; /* that it asked for, until it is answered */
+    enum form form;             /* of the answer with images */
+    bool wants_links;           /* in place of images */
+    char tag[CACHEABLE_TAG_SIZE];
+    const char *cache_control; /* NULL: no cache may keep the answer */
+    double charged;            /* to the key, in evaluations x pixels */
+    struct problem problem;    /* of an answer that is one */
 
     int status; /* of the answer; 0 until there is one */
     size_t answer_bytes;

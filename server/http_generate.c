@@ -1,11 +1,15 @@
 #include "server/http_generate.h"
 
-#include "api/answer.h"
+#include "api/answer_event.h"
+#include "api/cacheable.h"
+#include "api/form.h"
 #include "api/request_json.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "server/http_answer.h"
 #include "server/verdict.h"
+
+enum { MAX_JSON = 512 * 1024 * 1024 };
 
 /* What an evaluation costs, in pixels. */
 static double pixels(const struct request *request)
@@ -37,112 +41,171 @@ static bool charge(struct http_exchange *exchange, const struct request *request
 /* Only what was computed is paid for. */
 static void settle(struct http_exchange *exchange)
 {
-    const struct job *job = exchange->job;
+    const struct http_images *images = exchange->images;
     if (exchange->charged <= 0.0)
         return;
-    double used = job == NULL ? 0.0 : pixels(&job->request) * job->facts.evaluations;
+    double used = images == NULL ? 0.0
+                                 : pixels(&images->jobs[0]->request) *
+                                       http_images_evaluations(images);
     token_bucket_give_back(&exchange->key->bucket, exchange->charged - used);
     exchange->charged = 0.0;
 }
 
-/* The engine's thread: the answer is there. */
-static void job_done(struct job *job, void *context)
+bool http_generate_check(struct http_exchange *exchange)
 {
-    struct http_exchange *exchange = context;
-    (void)job;
-    client_watch_remove(exchange->shared->watch, &exchange->client);
-    exchange->state = EXCHANGE_FINISHED;
-    MHD_resume_connection(exchange->connection);
+    return form_is_acceptable(http_exchange_accept(exchange), &exchange->problem);
 }
 
-/* The connection is suspended, then watched, then the job handed over: a worker may be
- * done before this function returns. */
-static enum MHD_Result hand_over(struct http_exchange *exchange)
+bool http_generate_open(struct http_exchange *exchange)
 {
-    struct err err;
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    int client = info->connect_fd;
-    exchange->state = EXCHANGE_WAITING;
-    exchange->is_pending = pending_add(&exchange->shared->unanswered, SIZE_MAX);
-    http_deadlines_enter(exchange->listener->deadlines,
-                         http_exchange_deadline(exchange->connection),
-                         HTTP_PHASE_WAITING);
-    MHD_suspend_connection(exchange->connection);
-    client_watch_add(exchange->shared->watch, &exchange->client, client, exchange->job);
-    if (engine_submit(exchange->shared->setting.engine, exchange->job, &err) == ERR_OK)
-        return MHD_YES;
-
-    client_watch_remove(exchange->shared->watch, &exchange->client);
-    (void)problem_set(&exchange->problem, PROBLEM_UNAVAILABLE, NULL, "%s", err.message);
-    exchange->problem.retry_after = 1.0;
-    job_destroy(exchange->job);
-    exchange->job = NULL;
-    exchange->state = EXCHANGE_FINISHED;
-    MHD_resume_connection(exchange->connection);
-    return MHD_YES;
+    if (atomic_load(&exchange->shared->stage) == HTTP_REFUSING) {
+        (void)problem_set(&exchange->problem, PROBLEM_UNAVAILABLE, NULL,
+                          "the server is shutting down; try another replica");
+        exchange->problem.retry_after = 1.0;
+        return false;
+    }
+    exchange->model = model_shelf_take(exchange->shared->setting.shelf);
+    return true;
 }
 
 enum MHD_Result http_generate_submit(struct http_exchange *exchange,
-                                     struct request *request)
+                                     struct request *request,
+                                     const char *tag,
+                                     const struct http_events *events)
 {
-    struct err err;
     if (!charge(exchange, request)) {
         request_finish(request);
         return http_answer_problem(exchange);
     }
-    if (job_create(&exchange->job, request, exchange->model, &err) != ERR_OK) {
-        request_finish(request);
-        settle(exchange);
-        (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL, "%s", err.message);
-        return http_answer_problem(exchange);
-    }
-    exchange->job->done = job_done;
-    exchange->job->done_context = exchange;
-    return hand_over(exchange);
+    if (http_images_start(exchange, request, tag, events))
+        return MHD_YES;
+    settle(exchange);
+    return http_answer_problem(exchange);
 }
 
 enum MHD_Result http_generate(struct http_exchange *exchange)
 {
     struct request request;
-    if (atomic_load(&exchange->shared->stage) == HTTP_REFUSING) {
-        (void)problem_set(&exchange->problem, PROBLEM_UNAVAILABLE, NULL,
-                          "the server is shutting down; try another replica");
-        exchange->problem.retry_after = 1.0;
+    struct problem *problem = &exchange->problem;
+    const char *accept = http_exchange_accept(exchange);
+    if (!http_generate_open(exchange))
+        return http_answer_problem(exchange);
+    struct request_limits limits = exchange->model->limits;
+    limits.allows_previews = form_allows_previews(accept);
+    const char *body = exchange->body.data == NULL ? "" : exchange->body.data;
+    if (!request_parse(&request, body, exchange->body.length, &limits, random_u32(),
+                       problem))
+        return http_answer_problem(exchange);
+    if (!form_choose(&exchange->form, accept, &request, problem)) {
+        request_finish(&request);
         return http_answer_problem(exchange);
     }
-    exchange->model = model_shelf_take(exchange->shared->setting.shelf);
-    const char *body = exchange->body.data == NULL ? "" : exchange->body.data;
-    if (!request_parse(&request, body, exchange->body.length, &exchange->model->limits,
-                       random_u32(), &exchange->problem))
-        return http_answer_problem(exchange);
-    return http_generate_submit(exchange, &request);
+    return http_generate_submit(exchange, &request, "",
+                                exchange->form == FORM_EVENTS ? &http_generate_events
+                                                              : NULL);
 }
 
-static enum MHD_Result answer_image(struct http_exchange *exchange)
+bool http_generate_is_done(struct http_exchange *exchange, enum MHD_Result *result)
 {
-    const struct job *job = exchange->job;
+    struct http_images *images = exchange->images;
+    if (http_images_has_stream(images))
+        return true;
+    settle(exchange);
+    if (exchange->problem.kind == PROBLEM_NONE && images->failed == NULL)
+        return true;
+    if (images->failed != NULL)
+        exchange->problem = images->failed->problem;
+    if (exchange->problem.kind != PROBLEM_CLIENT_GONE) {
+        *result = http_answer_problem(exchange);
+    } else {
+        /* There is nobody to answer: the connection is closed. */
+        exchange->status = problem_status(PROBLEM_CLIENT_GONE);
+        *result = MHD_NO;
+    }
+    return false;
+}
+
+enum MHD_Result http_generate_stream(struct http_exchange *exchange)
+{
+    struct MHD_Response *response = http_images_stream(exchange->images);
+    if (response != NULL)
+        /* nginx would keep events back otherwise. */
+        (void)MHD_add_response_header(response, "X-Accel-Buffering", "no");
+    enum MHD_Result result =
+        http_answer_send(exchange, response, form_type(FORM_EVENTS), 200);
+    /* It lasts as long as the work does. */
+    http_deadlines_enter(exchange->listener->deadlines,
+                         http_exchange_deadline(exchange->connection),
+                         HTTP_PHASE_WAITING);
+    return result;
+}
+
+enum MHD_Result http_generate_png(struct http_exchange *exchange)
+{
+    struct job *job = exchange->images->jobs[0];
     const struct bundle_info *info = bundle_info(exchange->model->round.bundle);
     struct answer_header headers[ANSWER_HEADERS_MAX];
     size_t n =
         answer_headers(&job->facts, &job->request, info->name, info->digest, headers);
-    struct MHD_Response *response = http_answer_from(exchange, &exchange->job->png);
+    struct MHD_Response *response = http_answer_from(exchange, &job->png);
     for (size_t i = 0; response != NULL && i < n; i++)
         (void)MHD_add_response_header(response, headers[i].name, headers[i].value);
-    return http_answer_send(exchange, response, "image/png", 200);
+    return http_answer_send(exchange, response, form_type(FORM_PNG), 200);
+}
+
+enum MHD_Result http_generate_give(struct http_exchange *exchange)
+{
+    struct answer_image files[REQUEST_MAX_IMAGES];
+    struct buf body;
+    if (exchange->form == FORM_PNG)
+        return http_generate_png(exchange);
+    buf_init(&body, MAX_JSON);
+    struct answer answer = http_images_answer(exchange->images, files);
+    answer_json_write(&answer, &body);
+    return http_answer_send(exchange, http_answer_from(exchange, &body),
+                            form_type(FORM_JSON), 200);
 }
 
 enum MHD_Result http_generate_finish(struct http_exchange *exchange)
 {
-    const struct job *job = exchange->job;
-    settle(exchange);
-    if (job != NULL && job->state == JOB_DONE)
-        return answer_image(exchange);
-    if (job != NULL)
-        exchange->problem = job->problem;
-    if (exchange->problem.kind != PROBLEM_CLIENT_GONE)
-        return http_answer_problem(exchange);
-    /* There is nobody to answer: the connection is closed. */
-    exchange->status = problem_status(PROBLEM_CLIENT_GONE);
-    return MHD_NO;
+    enum MHD_Result result;
+    if (!http_generate_is_done(exchange, &result))
+        return result;
+    return exchange->form == FORM_EVENTS ? http_generate_stream(exchange)
+                                         : http_generate_give(exchange);
 }
+
+static void queued(const struct http_images *images, size_t index, struct buf *out)
+{
+    const struct job *job = images->jobs[index];
+    answer_event_queued(job->position, (uint64_t)(job->admission.finish * 1e3), out);
+}
+
+static void stepped(const struct http_images *images, size_t index, struct buf *out)
+{
+    const struct job *job = images->jobs[index];
+    answer_event_step((unsigned)index, job->facts.steps, job->request.sampling.steps,
+                      out);
+}
+
+static void previewed(struct http_images *images, size_t index, struct buf *out)
+{
+    const struct job *job = images->jobs[index];
+    struct answer_image image = {job->preview.data, job->preview.length, (unsigned)index};
+    answer_event_preview(&image, job->facts.steps, job->request.sampling.steps, out);
+}
+
+static void finished(const struct http_images *images, size_t index, struct buf *out)
+{
+    struct answer_image image;
+    struct answer answer = http_images_answer_one(images, index, &image);
+    answer_event_image(&answer, out);
+}
+
+static void failed(const struct http_images *images, size_t index, struct buf *out)
+{
+    answer_event_error(&images->jobs[index]->problem, images->request_id, out);
+}
+
+const struct http_events http_generate_events = {queued, stepped, previewed, finished,
+                                                 failed};

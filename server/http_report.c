@@ -52,8 +52,8 @@ static void log_exchange(const struct http_exchange *exchange, const char *outco
         log_text(&line, "problem", problem_type(exchange->problem.kind));
         log_text(&line, "field", exchange->problem.field);
     }
-    if (exchange->job != NULL)
-        log_request(&line, exchange->job);
+    if (exchange->images != NULL)
+        log_request(&line, exchange->images->jobs[0]);
     log_end(&line);
 }
 

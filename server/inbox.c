@@ -14,26 +14,33 @@ void inbox_finish(struct inbox *inbox)
     (void)pthread_mutex_destroy(&inbox->lock);
 }
 
-enum err_code inbox_put(struct inbox *inbox, struct list_node *job, struct err *err)
+static void move_all(struct list *from, struct list *to)
 {
-    (void)pending_add(&inbox->pending, SIZE_MAX);
+    struct list_node *node;
+    while ((node = list_pop(from)) != NULL)
+        list_append(to, node);
+}
+
+enum err_code inbox_put(struct inbox *inbox, struct list *jobs, size_t n, struct err *err)
+{
+    for (size_t i = 0; i < n; i++)
+        (void)pending_add(&inbox->pending, SIZE_MAX);
     (void)pthread_mutex_lock(&inbox->lock);
     bool is_open = inbox->orders.mode == INBOX_OPEN;
     if (is_open)
-        list_append(&inbox->jobs, job);
+        move_all(jobs, &inbox->jobs);
     (void)pthread_mutex_unlock(&inbox->lock);
     if (is_open)
         return ERR_OK;
-    pending_remove(&inbox->pending);
+    for (size_t i = 0; i < n; i++)
+        pending_remove(&inbox->pending);
     return err_set(err, ERR_CANCELED, "the server is shutting down");
 }
 
 struct inbox_orders inbox_take(struct inbox *inbox, struct list *jobs)
 {
-    struct list_node *node;
     (void)pthread_mutex_lock(&inbox->lock);
-    while ((node = list_pop(&inbox->jobs)) != NULL)
-        list_append(jobs, node);
+    move_all(&inbox->jobs, jobs);
     struct inbox_orders orders = inbox->orders;
     inbox->orders.model = NULL;
     (void)pthread_mutex_unlock(&inbox->lock);

@@ -38,8 +38,10 @@ struct inbox {
 void inbox_init(struct inbox *inbox);
 void inbox_finish(struct inbox *inbox);
 
-/* ERR_CANCELED when it is not open any more. */
-enum err_code inbox_put(struct inbox *inbox, struct list_node *job, struct err *err);
+/* Puts all n of the list, which is empty then, or none: ERR_CANCELED when the inbox is
+ * not open any more. */
+enum err_code
+inbox_put(struct inbox *inbox, struct list *jobs, size_t n, struct err *err);
 
 /* Moves all jobs that were put to the end of `jobs`, and gives the orders. */
 struct inbox_orders inbox_take(struct inbox *inbox, struct list *jobs);

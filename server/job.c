@@ -12,7 +12,7 @@ static const struct {
     const char *name;
     unsigned next;
 } states[JOB_STATE_COUNT] = {
-    [JOB_QUEUED] = {"queued", TO(ENCODING) | TO(FAILED) | TO(CANCELED)},
+    [JOB_QUEUED] = {"queued", TO(ENCODING) | TO(DONE) | TO(FAILED) | TO(CANCELED)},
     [JOB_ENCODING] = {"encoding", TO(STEPPING) | TO(FAILED) | TO(CANCELED)},
     [JOB_STEPPING] = {"stepping", TO(DECODING) | TO(FAILED) | TO(CANCELED)},
     [JOB_DECODING] = {"decoding", TO(DONE) | TO(FAILED) | TO(CANCELED)},
@@ -37,6 +37,8 @@ enum err_code job_create(struct job **out,
     job->min_steps = job->request.min_steps > 0 ? job->request.min_steps : job->max_steps;
     job->n_contexts = guidance_is_on(job->request.sampling.guidance) ? 2 : 1;
     buf_init(&job->png, MAX_PNG_BYTES);
+    buf_init(&job->preview, MAX_PNG_BYTES);
+    list_init(&job->followers);
     *out = job;
     return ERR_OK;
 }
@@ -49,7 +51,14 @@ void job_destroy(struct job *job)
     request_finish(&job->request);
     served_model_release(job->model);
     buf_finish(&job->png);
+    buf_finish(&job->preview);
     free(job);
+}
+
+void job_tell(struct job *job, enum job_event event)
+{
+    if (job->progress != NULL)
+        job->progress(job, event, job->context);
 }
 
 void job_move(struct job *job, enum job_state to)

@@ -23,6 +23,7 @@ enum metric {
     METRIC_EVALUATIONS,
     METRIC_WASTED_EVALUATIONS,
     METRIC_JOINED,
+    METRIC_SHARED,
     METRIC_REFUSALS,  /* by enum refusal */
     METRIC_DEADLINES, /* by enum metric_deadline */
     METRIC_STEPS_LOWERED,

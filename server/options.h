@@ -39,6 +39,8 @@ struct options {
     uint64_t max_batch;        /* requests stepped by one round */
     uint64_t max_round;        /* milliseconds that a batch of steps may take */
     uint64_t queue;            /* requests that wait, beyond those that run */
+    const char *cors_origin;   /* "": no other origin's pages may ask */
+    const char *public_url;    /* "": no links are given */
     uint64_t max_wait;         /* seconds that a newcomer may have to wait */
     uint64_t max_steps;
     uint64_t max_pixels;                 /* 0: the model's own limit */

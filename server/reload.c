@@ -24,9 +24,10 @@ static enum err_code replace_model(struct reload *reload, struct err *err)
     served_model_release(before);
     if (code != ERR_OK)
         return code;
-    log_success(model, clock_now() - start);
     engine_use_model(reload->engine, model);
     model_shelf_put(reload->shelf, model);
+    /* The shelf keeps it until another reload, which this thread's end comes before. */
+    log_success(model, clock_now() - start);
     return ERR_OK;
 }
 

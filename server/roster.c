@@ -3,6 +3,7 @@
 #include "server/round.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static struct job *job_of(struct list_node *node)
 {
@@ -48,6 +49,11 @@ void roster_sort(struct roster *roster)
 
 void roster_enter(struct roster *roster, struct job *job)
 {
+    job->position = 0;
+    for (struct list_node *node = list_first(&roster->queued);
+         node != NULL && job_of(node)->due <= job->due;
+         node = list_next(&roster->queued, node))
+        job->position++;
     insert(&roster->queued, job);
     roster->n_queued++;
     roster->memory += job->memory;
@@ -56,6 +62,19 @@ void roster_enter(struct roster *roster, struct job *job)
 struct job *roster_first_queued(const struct roster *roster)
 {
     return job_of(list_first(&roster->queued));
+}
+
+struct job *roster_find(const struct roster *roster, const struct job *like)
+{
+    const struct list *lists[] = {&roster->running, &roster->queued};
+    for (size_t i = 0; i < 2 && like->tag[0] != '\0'; i++) {
+        struct list_node *node = list_first(lists[i]);
+        for (; node != NULL; node = list_next(lists[i], node)) {
+            if (strcmp(job_of(node)->tag, like->tag) == 0)
+                return job_of(node);
+        }
+    }
+    return NULL;
 }
 
 void roster_start(struct roster *roster, struct job *job)

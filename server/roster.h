@@ -36,6 +36,9 @@ void roster_enter(struct roster *roster, struct job *job);
 /* The job that is due first of those that wait; NULL when none does. */
 struct job *roster_first_queued(const struct roster *roster);
 
+/* A job that makes the same image as this one, by their tags; NULL when none does. */
+struct job *roster_find(const struct roster *roster, const struct job *like);
+
 /* It runs now. */
 void roster_start(struct roster *roster, struct job *job);
 

@@ -85,16 +85,17 @@ static enum err_code write_png(struct job *job,
                                const uint8_t *rgb,
                                struct err *err)
 {
+    struct buf *png = job->wants_preview ? &job->preview : &job->png;
     const struct bundle_info *info = bundle_info(setting->bundle);
     const struct sampling *sampling = &job->request.sampling;
     struct buf text;
     buf_init(&text, MAX_PARAMETERS_TEXT);
-    if (setting->png_text)
+    if (setting->png_text && !job->wants_preview)
         answer_parameters_text(&job->request, info->name, info->digest, setting->version,
                                &text);
     enum err_code code =
         text.failed ? err_set(err, ERR_NO_MEMORY, "no memory for the picture's text")
-                    : png_image_encode(&job->png, rgb, sampling->width, sampling->height,
+                    : png_image_encode(png, rgb, sampling->width, sampling->height,
                                        text.data, err);
     buf_finish(&text);
     return code;
@@ -107,16 +108,21 @@ static enum err_code decode(struct round *round, const struct run *run, struct e
     const struct autoencoder *autoencoder = bundle_autoencoder(setting->bundle);
     const struct sampling *sampling = &job->request.sampling;
     size_t values = sampling->width * sampling->height * 3;
+    size_t height = sampling->height / autoencoder->patch;
+    size_t width = sampling->width / autoencoder->patch;
     float *pixels = malloc(values * sizeof(*pixels));
+    float *preview = malloc(height * width * autoencoder->channels * sizeof(*preview));
     uint8_t *rgb = malloc(values);
     enum err_code code = ERR_OK;
-    if (pixels == NULL || rgb == NULL)
+    if (pixels == NULL || rgb == NULL || preview == NULL)
         code = err_set(err, ERR_NO_MEMORY, "no memory for %zux%zu pixels",
                        sampling->width, sampling->height);
+    if (code == ERR_OK && job->wants_preview)
+        trajectory_preview(job->trajectory, preview);
     struct latent latent = {
-        .values = trajectory_latent(job->trajectory),
-        .height = sampling->height / autoencoder->patch,
-        .width = sampling->width / autoencoder->patch,
+        .values = job->wants_preview ? preview : trajectory_latent(job->trajectory),
+        .height = height,
+        .width = width,
     };
     if (code == ERR_OK)
         code = autoencoder->decode(autoencoder->self, run, &latent, pixels, err);
@@ -125,6 +131,7 @@ static enum err_code decode(struct round *round, const struct run *run, struct e
         code = write_png(job, setting, rgb, err);
     }
     free(pixels);
+    free(preview);
     free(rgb);
     return code;
 }

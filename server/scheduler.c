@@ -6,8 +6,6 @@
 #include "server/observation.h"
 #include "server/verdict.h"
 
-#include <stdlib.h>
-
 enum err_code scheduler_init(struct scheduler *scheduler,
                              const struct scheduler_setting *setting,
                              struct err *err)
@@ -17,23 +15,18 @@ enum err_code scheduler_init(struct scheduler *scheduler,
     scheduler->places = setting->workers * setting->max_batch;
     /* What is urgent gets a place although all are taken: twice as many at most. */
     size_t running = 2 * scheduler->places;
-    scheduler->ready_jobs = calloc(running, sizeof(struct job *));
-    scheduler->ready = calloc(running, sizeof(*scheduler->ready));
-    scheduler->rounds = calloc(running, sizeof(*scheduler->rounds));
-    if (scheduler->ready_jobs == NULL || scheduler->ready == NULL ||
-        scheduler->rounds == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory to plan for %zu requests", running);
+    enum err_code code = planner_init(&scheduler->planner, running, err);
+    if (code != ERR_OK)
+        return code;
     return roster_init(&scheduler->roster, running + setting->queue, err);
 }
 
 void scheduler_finish(struct scheduler *scheduler)
 {
-    if (scheduler->ready_jobs != NULL)
+    if (scheduler->planner.jobs != NULL)
         context_cache_finish(&scheduler->contexts);
     roster_finish(&scheduler->roster);
-    free(scheduler->ready_jobs);
-    free(scheduler->ready);
-    free(scheduler->rounds);
+    planner_finish(&scheduler->planner);
     *scheduler = (struct scheduler){0};
 }
 
@@ -66,6 +59,29 @@ void scheduler_publish(struct scheduler *scheduler)
                 forecast_capacity(scheduler->model, workers, usual_batch(scheduler)));
 }
 
+static void end(struct scheduler *scheduler, struct job *job, enum job_state state);
+
+/* They get what the job got. */
+static void
+end_followers(struct scheduler *scheduler, struct job *job, enum job_state state)
+{
+    struct list_node *node;
+    while ((node = list_pop(&job->followers)) != NULL) {
+        struct job *follower = list_entry(node, struct job, node);
+        enum job_state its_state = state;
+        follower->problem = job->problem;
+        follower->facts = job->facts;
+        if (state == JOB_DONE &&
+            !buf_append(&follower->png, job->png.data, job->png.length)) {
+            its_state = JOB_FAILED;
+            (void)problem_set(&follower->problem, PROBLEM_INTERNAL, NULL,
+                              "no memory for a copy of the image");
+        }
+        metrics_add(scheduler->setting.metrics, METRIC_SHARED, 0, 1.0);
+        end(scheduler, follower, its_state);
+    }
+}
+
 /* The job leaves the scheduler. It is in no list any more. */
 static void end(struct scheduler *scheduler, struct job *job, enum job_state state)
 {
@@ -77,7 +93,8 @@ static void end(struct scheduler *scheduler, struct job *job, enum job_state sta
     observe_end(scheduler->setting.metrics, job);
     /* Before done: whoever gets the answer reads gauges that no longer count it. */
     scheduler_publish(scheduler);
-    job->done(job, job->done_context);
+    end_followers(scheduler, job, state);
+    job->done(job, job->context);
     scheduler->setting.ended(scheduler->setting.context);
 }
 
@@ -130,6 +147,16 @@ static enum refusal refusal_of(const struct scheduler *scheduler,
     return REFUSAL_NONE;
 }
 
+static void note_oldest(const struct scheduler *scheduler, struct job *estimate)
+{
+    const struct job *oldest = roster_first_running(&scheduler->roster);
+    if (oldest == NULL)
+        return;
+    estimate->oldest.steps_done = oldest->facts.steps;
+    estimate->oldest.steps = oldest->request.sampling.steps;
+    estimate->oldest.seconds_left = oldest->seconds_left;
+}
+
 void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
 {
     job->memory = forecast_memory(job);
@@ -137,18 +164,30 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
         end(scheduler, job, JOB_CANCELED);
         return;
     }
-    struct admission admission = decide(scheduler, job, now);
-    enum refusal refusal = refusal_of(scheduler, job, admission.outcome);
+    struct job *leader = job->is_estimate ? NULL : roster_find(&scheduler->roster, job);
+    if (leader != NULL) {
+        list_append(&leader->followers, &job->node);
+        return;
+    }
+    job->admission = decide(scheduler, job, now);
+    enum refusal refusal = refusal_of(scheduler, job, job->admission.outcome);
+    if (refusal != REFUSAL_NONE)
+        verdict_refuse(job, refusal, &job->admission, random_u32());
+    if (job->is_estimate) {
+        note_oldest(scheduler, job);
+        end(scheduler, job, JOB_CANCELED);
+        return;
+    }
     if (refusal != REFUSAL_NONE) {
-        verdict_refuse(job, refusal, &admission, random_u32());
         metrics_add(scheduler->setting.metrics, METRIC_REFUSALS, refusal, 1.0);
         end(scheduler, job, JOB_FAILED);
         return;
     }
-    job->request.sampling.steps = admission.steps;
-    job->promised = now + (uint64_t)(admission.finish * 1e9);
+    job->request.sampling.steps = job->admission.steps;
+    job->promised = now + (uint64_t)(job->admission.finish * 1e9);
     forecast(scheduler, job);
     roster_enter(&scheduler->roster, job);
+    job_tell(job, JOB_ADMITTED);
 }
 
 /* The job gets a place, and what the cache has of its prompts. */
@@ -184,61 +223,23 @@ static void fill_places(struct scheduler *scheduler, uint64_t now)
         begin(scheduler, job, now);
 }
 
-static int by_due(const void *a, const void *b)
-{
-    const struct job *one = *(struct job *const *)a, *other = *(struct job *const *)b;
-    return (one->due > other->due) - (one->due < other->due);
-}
-
-/* What the job waits for, of the running ones that are in no round. */
-static struct batcher_ready
-ready_of(const struct scheduler *scheduler, const struct job *job, uint64_t now)
-{
-    static const enum batcher_work works[JOB_STATE_COUNT] = {
-        [JOB_ENCODING] = BATCHER_ENCODE,
-        [JOB_STEPPING] = BATCHER_STEP,
-        [JOB_DECODING] = BATCHER_DECODE,
-    };
-    /* Of another model than most: it may bear smaller rounds, so it gets one alone. */
-    bool is_odd = job->model != scheduler->model;
-    return (struct batcher_ready){
-        .work = works[job->state],
-        .model = job->model,
-        .items = is_odd ? scheduler->model->rounds.items : job->n_contexts,
-        .tokens = job->n_contexts * job_latent_tokens(job),
-        .seconds = forecast_step(job, usual_batch(scheduler)),
-        .pace = forecast_pace(job, now),
-    };
-}
-
-static void collect_ready(struct scheduler *scheduler, uint64_t now)
-{
-    const struct roster *roster = &scheduler->roster;
-    size_t n = 0;
-    for (struct job *job = roster_first_running(roster); job != NULL;
-         job = roster_next_running(roster, job)) {
-        if (job->round == NULL)
-            scheduler->ready_jobs[n++] = job;
-    }
-    qsort(scheduler->ready_jobs, n, sizeof(struct job *), by_due);
-    for (size_t i = 0; i < n; i++)
-        scheduler->ready[i] = ready_of(scheduler, scheduler->ready_jobs[i], now);
-    scheduler->n_ready = n;
-}
-
 size_t scheduler_plan(struct scheduler *scheduler,
                       size_t free_workers,
                       size_t *waiting,
                       uint64_t now)
 {
     fill_places(scheduler, now);
-    collect_ready(scheduler, now);
-    size_t n_rounds = batcher_plan(scheduler->ready, scheduler->n_ready, free_workers,
-                                   &scheduler->model->rounds, scheduler->rounds);
-    *waiting = 0;
-    for (size_t i = 0; i < scheduler->n_ready; i++)
-        *waiting += scheduler->rounds[i] == BATCHER_WAIT;
-    return n_rounds;
+    const struct planner_view view = {
+        .roster = &scheduler->roster,
+        .model = scheduler->model,
+        .workers = scheduler->setting.workers,
+        .free_workers = free_workers,
+        .batch = usual_batch(scheduler),
+        .now = now,
+    };
+    size_t rounds = planner_plan(&scheduler->planner, &view);
+    *waiting = planner_count_waiting(&scheduler->planner);
+    return rounds;
 }
 
 /* The steps were chosen when the job came; before its first one they are chosen again,
@@ -257,18 +258,9 @@ void scheduler_fill(struct scheduler *scheduler,
                     struct round *round,
                     uint64_t now)
 {
-    round->n = 0;
-    for (size_t i = 0; i < scheduler->n_ready; i++) {
-        if (scheduler->rounds[i] != (int)number)
-            continue;
-        struct job *job = scheduler->ready_jobs[i];
-        round->work = scheduler->ready[i].work;
-        round->setting = &job->model->round;
-        round->jobs[round->n++] = job;
-        job->round = round;
-        if (round->work == BATCHER_ENCODE)
-            correct_steps(scheduler, job, now);
-    }
+    planner_fill(&scheduler->planner, number, round);
+    for (size_t i = 0; i < round->n && round->work == BATCHER_ENCODE; i++)
+        correct_steps(scheduler, round->jobs[i], now);
     observe_start(scheduler->setting.metrics, round);
 }
 
@@ -288,12 +280,17 @@ static void after_encode(struct scheduler *scheduler, struct job *job, uint64_t 
 
 static void after_step(struct scheduler *scheduler, struct job *job, uint64_t now)
 {
-    unsigned before = job->facts.evaluations;
+    unsigned before = job->facts.evaluations, steps = job->facts.steps;
     job->facts.steps = trajectory_steps_done(job->trajectory);
     job->facts.evaluations = trajectory_evaluations_done(job->trajectory);
     metrics_add(scheduler->setting.metrics, METRIC_EVALUATIONS, 0,
                 (double)(job->facts.evaluations - before));
-    if (job->facts.steps < job->request.sampling.steps)
+    unsigned every = job->request.preview_every;
+    bool is_last = job->facts.steps >= job->request.sampling.steps;
+    job->wants_preview = !is_last && every > 0 && job->facts.steps % every == 0 &&
+                         job->facts.steps > steps;
+    job_tell(job, JOB_STEPPED);
+    if (!is_last)
         return;
     job->facts.stepping = now - job->stepping_since;
     job->decoding_since = now;
@@ -302,6 +299,12 @@ static void after_step(struct scheduler *scheduler, struct job *job, uint64_t no
 
 static void after_decode(struct scheduler *scheduler, struct job *job, uint64_t now)
 {
+    if (job->wants_preview) {
+        job->wants_preview = false;
+        job_tell(job, JOB_PREVIEWED);
+        buf_finish(&job->preview);
+        return;
+    }
     job->facts.decode = now - job->decoding_since;
     job->finished = now;
     leave(scheduler, job, JOB_DONE);
@@ -371,6 +374,15 @@ static void check_job(struct job *job, void *context)
 {
     const struct check *check = context;
     bool is_canceling = check->scheduler->is_canceling;
+    struct list_node *next, *node = list_first(&job->followers);
+    for (; node != NULL; node = next) {
+        struct job *follower = list_entry(node, struct job, node);
+        next = list_next(&job->followers, node);
+        if (verdict_end(follower, is_canceling, check->now)) {
+            list_remove(node);
+            end(check->scheduler, follower, JOB_CANCELED);
+        }
+    }
     if (!verdict_is_unwanted(job, is_canceling, check->now))
         return;
     if (job->round != NULL)
@@ -388,6 +400,7 @@ void scheduler_check(struct scheduler *scheduler, uint64_t now)
 static void refresh_job(struct job *job, void *scheduler)
 {
     forecast(scheduler, job);
+    job_tell(job, JOB_TICK);
 }
 
 void scheduler_refresh(struct scheduler *scheduler)

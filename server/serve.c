@@ -113,6 +113,8 @@ static enum err_code start_http(struct server *server, struct err *err)
         .response_timeout = options->response_timeout,
         .keys = server->keys,
         .version = SLUICE_VERSION,
+        .cors_origin = options->cors_origin,
+        .public_url = options->public_url,
         .shelf = &server->shelf,
         .engine = server->engine,
         .metrics = &server->metrics,

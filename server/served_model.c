@@ -1,8 +1,23 @@
 #include "server/served_model.h"
 
+#include "base/text.h"
 #include "server/calibration.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+
+/* A folder without a curve is the usual case. */
+static void read_curve(struct served_model *model, const char *folder)
+{
+    enum { MAX_CURVE = 256 * 1024 };
+    char path[4096];
+    size_t length;
+    int n = snprintf(path, sizeof(path), "%s/curve.json", folder);
+    if (n < 0 || (size_t)n >= sizeof(path) ||
+        text_read_file(&model->curve, &length, path, MAX_CURVE, NULL) != ERR_OK)
+        model->curve = NULL;
+}
 
 enum err_code served_model_open(struct served_model **out,
                                 const struct options *options,
@@ -37,6 +52,8 @@ enum err_code served_model_open(struct served_model **out,
         .tokens = model->setup.plan.limits.round_tokens,
         .seconds = (double)options->max_round / 1e3,
     };
+    read_curve(model, options->model);
+    model->opened = (int64_t)time(NULL);
     *out = model;
     return ERR_OK;
 }
@@ -52,6 +69,7 @@ void served_model_release(struct served_model *model)
     if (model == NULL || atomic_fetch_sub(&model->holds, 1) != 1)
         return;
     model_setup_finish(&model->setup);
+    free(model->curve);
     free(model);
 }
 

@@ -28,6 +28,8 @@ struct served_model {
     struct round_setting round;
     struct batcher_limits rounds;
     struct cost_model costs;
+    char *curve; /* of the folder's curve.json: quality by steps; NULL: there is none */
+    int64_t opened; /* seconds since 1970 */
     atomic_size_t holds;
 };
 

@@ -47,7 +47,8 @@ static bool is_late(const struct job *job, uint64_t now)
 
 bool verdict_is_unwanted(const struct job *job, bool is_canceling, uint64_t now)
 {
-    return is_canceling || is_late(job, now) || atomic_load(&job->abandoned);
+    return is_canceling || is_late(job, now) ||
+           (atomic_load(&job->abandoned) && list_is_empty(&job->followers));
 }
 
 bool verdict_end(struct job *job, bool is_canceling, uint64_t now)

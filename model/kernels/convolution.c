@@ -140,7 +140,7 @@ static void read_tile(const struct kernels *kernels,
         in.in = patch;
         in.row_stride = from.side * c->in_channels;
     }
-    (c->doubled ? kernels->each->winograd_in_doubled : kernels->each->winograd_in)(&in);
+    (c->doubled ? kernels->each->winograd->in_doubled : kernels->each->winograd->in)(&in);
 }
 
 static void write_tile(const struct kernels *kernels,
@@ -161,8 +161,8 @@ static void write_tile(const struct kernels *kernels,
     }
     out.out = pixels;
     out.residual = c->residual != NULL ? residual : NULL;
-    (c->doubled ? kernels->each->winograd_out_doubled
-                : kernels->each->winograd_out)(&out);
+    (c->doubled ? kernels->each->winograd->out_doubled
+                : kernels->each->winograd->out)(&out);
 }
 
 static size_t count_tiles(const struct convolution *c)

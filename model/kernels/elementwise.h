@@ -30,14 +30,11 @@ struct elementwise {
 
     void (*rotary)(const struct rotary *rotary);
 
-    void (*winograd_in)(const struct winograd_in *tile);
-    void (*winograd_in_doubled)(const struct winograd_in *tile);
-    void (*winograd_out)(const struct winograd_out *tile);
-    void (*winograd_out_doubled)(const struct winograd_out *tile);
+    const struct winograd *winograd;
 
-    /* scores[0 .. n-1] become e^(scale (score - largest)), divided by their sum; n >= 1.
-     * Those up to `padded` become 0. */
-    void (*softmax)(float *scores, size_t n, size_t padded, float scale);
+    /* scores[0 .. n-1] become e^(scale (score - largest)), and those up to `padded` 0;
+     * n >= 1. Returns the sum, by which the caller divides what it makes of them. */
+    float (*softmax)(float *scores, size_t n, size_t padded, float scale);
 
     /* x := silu(x) = x / (1 + e^-x). */
     void (*silu)(float *x, size_t n);

@@ -10,9 +10,11 @@
  * Where the two middle inputs are the same (a doubled picture) the third row of BT d is
  * zero, and leaves out its product: 3 by 3 planes instead of 4 by 4.
  *
- * What the functions do is defined here; elementwise.h has them.
+ * One source, winograd.c, is compiled once for each instruction set, as a table; nothing
+ * is reassociated, so that all give the same bits.
  *
- * Threads: plain values. Ownership: arrays are borrowed for the call.
+ * Threads: constant tables of pure functions. Ownership: arrays are borrowed for the
+ * call.
  */
 #ifndef SLUICE_MODEL_KERNELS_WINOGRAD_H
 #define SLUICE_MODEL_KERNELS_WINOGRAD_H
@@ -37,5 +39,15 @@ struct winograd_out {
     const float *const *residual; /* of WINOGRAD_PIXELS pixels */
     float *const *out;
 };
+
+/* `doubled`: of doubled pictures. */
+struct winograd {
+    void (*in)(const struct winograd_in *tile);
+    void (*in_doubled)(const struct winograd_in *tile);
+    void (*out)(const struct winograd_out *tile);
+    void (*out_doubled)(const struct winograd_out *tile);
+};
+
+extern const struct winograd winograd_scalar, winograd_avx2, winograd_avx512;
 
 #endif

@@ -11,7 +11,7 @@
 const char *outcome_name(enum outcome outcome)
 {
     static const char *const names[] = {
-#define X(name, text) [OUTCOME_##name] = text,
+#define X(name, text) [OUTCOME_##name] = (text),
         OUTCOME_MAP(X)
 #undef X
     };

@@ -67,6 +67,15 @@ def limits(description):
     yield schemas["DeadlineMs"]["maximum"], constant("REQUEST_MAX_DEADLINE", request)
     yield verify["schema"]["maxLength"], constant("PNG_READ_MAX_BYTES", "api/png_read.h")
     yield list(schemas["GenerateRequest"]["properties"]), field_names
+    rows = re.findall(
+        r'^    \{"(/\S*)", METHOD_(\w+)', (ROOT / "api/route.c").read_text(encoding="utf-8"), re.M
+    )
+    described = [
+        (path, method.upper())
+        for path, methods in description["paths"].items()
+        for method in methods
+    ]
+    yield sorted(described), sorted(rows)
 
 
 def main():

@@ -128,8 +128,10 @@ class Cell:
         self.errors = {}
         self.cost = 0.0  # seconds of one pass
 
-    def prompts(self, count):
-        return [PROMPTS[i % len(PROMPTS)] for i in range(count)], [7 + i for i in range(count)]
+    def prompts(self, count, turn):
+        """Every turn has prompts of its own: Sluice keeps encoded ones, peers do not."""
+        prompts = [f"{turn * 100 + i} {PROMPTS[i % len(PROMPTS)]}" for i in range(count)]
+        return prompts, [7 + i for i in range(count)]
 
     def count(self, contender):
         """How many pictures one measurement makes."""
@@ -139,9 +141,9 @@ class Cell:
             return 48 if self.batch > 1 else 1
         return self.batch * contender.processes
 
-    def run(self, contender):
+    def run(self, contender, turn):
         count = self.count(contender)
-        ms, pngs = contender.pictures(*self.prompts(count), self.steps, self.side)
+        ms, pngs = contender.pictures(*self.prompts(count, turn), self.steps, self.side)
         return ms / count, pngs
 
     def warm_up(self):
@@ -149,10 +151,10 @@ class Cell:
         for contender in self.contenders[:]:
             start = time.perf_counter()
             try:
-                self.run(contender)
+                self.run(contender, 0)
                 self.first[contender.name] = (time.perf_counter() - start) * 1000
                 start = time.perf_counter()
-                _, pngs = self.run(contender)
+                _, pngs = self.run(contender, 1)
                 self.pngs[contender.name] = pngs[0]
             except Unfit as error:
                 self.errors[contender.name] = str(error)
@@ -165,7 +167,7 @@ class Cell:
         for i in range(n):
             contender = self.contenders[(turn + i) % n]
             try:
-                self.ms[contender.name].append(self.run(contender)[0])
+                self.ms[contender.name].append(self.run(contender, turn)[0])
             except Unfit as error:
                 self.errors[contender.name] = str(error)
 
@@ -248,13 +250,15 @@ def measure_cells(setting, cells, end):
         cell.warm_up()
         say(f"  {cell.what}, {cell.side} pixels, {cell.steps} steps, batch {cell.batch}: "
             f"{cell.cost:.1f} s a pass with preparation")
+    # Preparing may have used up the time, when torch.compile starts from nothing.
     begin = time.monotonic()
+    end = max(end, begin + 0.4 * setting.seconds)
     for turn in range(MOST_PASSES):
         for cell in cells:
             cost = cell.cost
             if turn == 0 or time.monotonic() + cost < end:
                 start = time.monotonic()
-                cell.measure(turn)
+                cell.measure(turn + 2)
                 cell.cost = time.monotonic() - start
         if time.monotonic() > end:
             break

@@ -169,12 +169,23 @@ class Sluice:
         connection = self.connection(client)
         fields = {"prompt": prompt, "seed": seed, "steps": steps, "width": side,
                   "height": side, "guidance": 1}
-        start = time.perf_counter()
-        connection.request("POST", "/v1/generate", json.dumps(fields).encode(),
-                           {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        png = response.read()
-        ms = (time.perf_counter() - start) * 1000
+        body = json.dumps(fields).encode()
+        for is_last in (False, True):
+            try:
+                if connection.sock is None:
+                    connection.connect()
+                start = time.perf_counter()
+                connection.request("POST", "/v1/generate", body,
+                                   {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                png = response.read()
+                ms = (time.perf_counter() - start) * 1000
+                break
+            except (OSError, http.client.HTTPException) as error:
+                # The server closes connections that were idle while others were measured.
+                connection.close()
+                if is_last:
+                    raise Unfit(f"{type(error).__name__}: {error}") from None
         if response.status != 200:
             raise Unfit(f"status {response.status}: {png[:300]!r}")
         parts = {key: float(value)

@@ -53,9 +53,12 @@ def export(pipe, taps, length, folder):
     height, width = Dim("height", min=2, max=512), Dim("width", min=2, max=512)
     channels = pipe.transformer.config.in_channels
     context = pipe.transformer.config.joint_attention_dim
-    ids = torch.ones(2, length, dtype=torch.long)
+    # Two tensors, and padding in the mask: what is the same in the examples would be one
+    # input, and a mask without padding none.
+    ids = torch.arange(2 * length).reshape(2, length)
+    mask = (ids % length < length // 2).long()
     graphs = {
-        "text": (Text(pipe.text_encoder, taps), {"ids": ids, "mask": ids},
+        "text": (Text(pipe.text_encoder, taps), {"ids": ids, "mask": mask},
                  {"ids": {0: batch}, "mask": {0: batch}}),
         "velocity": (
             Velocity(pipe.transformer),

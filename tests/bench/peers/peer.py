@@ -267,11 +267,17 @@ class Engine:
 
 
 class StableDiffusionCpp:
-    """Loads the folder's files as its Python package offers to, or says why not."""
+    """Loads the folder's files as its Python package offers to, or says why not. (Release
+    0.4.7 fixes 128 latent channels and axes of 32 for FLUX.2, src/flux.hpp: klein's, not
+    those of its miniature.)"""
 
     def __init__(self, model, cache, threads):
-        from stable_diffusion_cpp import StableDiffusion
-
+        try:
+            from stable_diffusion_cpp import StableDiffusion
+        except ModuleNotFoundError as error:
+            raise RuntimeError(
+                f"{error}; PyPI has only its source: compare --stable-diffusion-cpp compiles it"
+            ) from None
         self.engine = StableDiffusion(
             diffusion_model_path=str(next((model / "transformer").glob("*.safetensors"))),
             llm_path=str(next((model / "text_encoder").glob("*.safetensors"))),

@@ -23,19 +23,18 @@ static const struct openai_setting setting = {
 /* What becomes of a body: 200 and the values, or a status, the param and a part of the
  * message. */
 static const struct {
-    const char *body;
-    int status;
+    const char *body, *param, *message;
     struct request request;
+    int status;
     bool is_stream;
-    const char *param, *message;
 } cases[] = {
 #define GOOD(body, stream, ...)                                                          \
     {                                                                                    \
-        body, 200, {__VA_ARGS__}, stream, NULL, NULL                                     \
+        body, NULL, NULL, {__VA_ARGS__}, 200, stream                                     \
     }
 #define BAD(body, status, param, message)                                                \
     {                                                                                    \
-        body, status, {0}, false, param, message                                         \
+        body, param, message, {0}, status, false                                         \
     }
     GOOD("{\"prompt\": \"a\"}", false, .n = 1),
     GOOD("{\"prompt\": \"a\", \"model\": \"house\"}", false, .n = 1),
@@ -329,7 +328,10 @@ static void test_answer(void)
                               " {\"seed\": 8, \"b64_json\": \"Zg==\"}]}");
     buf_finish(&out);
 
+    struct answer undrawn = answer; /* links need no images */
+    undrawn.image_count = 0;
     struct openai_answer links = openai;
+    links.answer = &undrawn;
     links.public_url = "https://x.example/a\"b";
     openai_answer_write(&links, &out);
     CHECK(!out.failed);

@@ -88,6 +88,8 @@ static const struct {
     {"Steps: 5, Sampler: Euler" REST "\n", "parameters", "expected Steps, found none"},
     {"Sampler: Euler" REST, "parameters", "expected Steps"},
     {"Steps: 5" REST, "parameters", "expected Sampler"},
+    {"Steps: 5, Sampler: Euler, CFG scale: 3, Seed: 7, Size: 64x64, Version: x",
+     "parameters", "expected Model hash"},
     {"Steps: 0, Sampler: Euler" REST, "Steps",
      "Steps: expected an integer from 1 to 100"},
     {"Steps: 5a, Sampler: Euler" REST, "Steps", "found 5a"},

@@ -140,8 +140,8 @@ static void test_scale_is_not_shift(const struct elementwise *each)
 static void norm_group(const struct elementwise *each, const struct norm_group *norm)
 {
     const size_t units = norm_group_units(norm), n = norm_group_sums(norm);
-    double *sums = malloc(units * n * sizeof(*sums));
-    float *factors = malloc(norm_group_factors(norm) * sizeof(*factors));
+    double *sums = calloc(units * n, sizeof(*sums));
+    float *factors = calloc(norm_group_factors(norm), sizeof(*factors));
     CHECK(sums != NULL && factors != NULL);
     for (size_t unit = units; unit-- > 0;)
         each->group_sums(norm, unit, sums + unit * n);

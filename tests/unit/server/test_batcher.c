@@ -212,6 +212,46 @@ static void test_oversized(void)
     CHECK(s.n_rounds == 0);
 }
 
+/* A step whose deadline does not bear another round's wait goes before decodes and
+ * encodes that are due later; one worker is enough for that. */
+static void test_pressed(void)
+{
+    struct state s = {.n = 3, .free_workers = 1, .limits = {16, 8, 1000, 0.0}};
+    struct batcher_ready *step = &s.ready[0];
+    s.ready[1].work = BATCHER_DECODE;
+    s.ready[2].work = BATCHER_ENCODE;
+    *step = (struct batcher_ready){
+        .work = BATCHER_STEP, .items = 1, .tokens = 100, .seconds = 0.1, .pace = 0.15};
+    plan(&s);
+    CHECK(s.n_rounds == 1 && s.rounds[0] == 0 && s.rounds[1] == BATCHER_WAIT);
+    s.free_workers = 2;
+    plan(&s);
+    CHECK(s.n_rounds == 2 && s.rounds[0] == 1 && s.rounds[1] == 0);
+    CHECK(s.rounds[2] == BATCHER_WAIT);
+    s.free_workers = 3;
+    plan(&s);
+    CHECK(s.n_rounds == 3 && s.rounds[0] == 2 && s.rounds[1] == 0 && s.rounds[2] == 1);
+    s.free_workers = 1;
+    step->pace = 0.3; /* it can wait */
+    plan(&s);
+    CHECK(s.n_rounds == 1 && s.rounds[1] == 0);
+    step->pace = 0.0;
+    plan(&s);
+    CHECK(s.rounds[1] == 0);
+    s.ready[2] = s.ready[0];
+    s.ready[2].pace = 0.05;
+    s.ready[0].work = BATCHER_ENCODE; /* all that is due before it is done first */
+    plan(&s);
+    CHECK(s.n_rounds == 1 && s.rounds[1] == 0);
+}
+
+static void test_due(void)
+{
+    CHECK(batcher_due(100, 0, 0.0, 50) == 150);
+    CHECK(batcher_due(100, 0, 2.0, 50) == 150 + UINT64_C(8000000000));
+    CHECK(batcher_due(100, 777, 2.0, 50) == 777);
+}
+
 /* --- an hour of traffic ----------------------------------------------------------- */
 
 enum { WORKERS = 2, PLACES = 32, JOBS = 4200 };
@@ -361,6 +401,8 @@ int main(void)
     test_random_states();
     test_even_split();
     test_oversized();
+    test_pressed();
+    test_due();
     test_an_hour();
     return 0;
 }

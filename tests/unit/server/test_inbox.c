@@ -8,6 +8,14 @@
 
 enum { SEVERAL = 5, PRODUCERS = 3, EACH = 4000 };
 
+static enum err_code put(struct inbox *inbox, struct list_node *node, struct err *err)
+{
+    struct list one;
+    list_init(&one);
+    list_append(&one, node);
+    return inbox_put(inbox, &one, 1, err);
+}
+
 static size_t count(const struct list *jobs)
 {
     size_t n = 0;
@@ -27,10 +35,10 @@ static void test_order(void)
     inbox_init(&inbox);
     CHECK(inbox_take(&inbox, &jobs).mode == INBOX_OPEN && list_is_empty(&jobs));
     for (size_t i = 0; i < SEVERAL; i++)
-        CHECK_OK(inbox_put(&inbox, &nodes[i], &err), err);
+        CHECK_OK(put(&inbox, &nodes[i], &err), err);
     (void)inbox_take(&inbox, &jobs);
     CHECK(count(&jobs) == SEVERAL);
-    CHECK_OK(inbox_put(&inbox, &nodes[SEVERAL], &err), err);
+    CHECK_OK(put(&inbox, &nodes[SEVERAL], &err), err);
     (void)inbox_take(&inbox, &jobs); /* behind those that were taken */
     for (size_t i = 0; i <= SEVERAL; i++) {
         CHECK(list_pop(&jobs) == &nodes[i]);
@@ -50,10 +58,10 @@ static void test_modes(void)
     struct err err = {0};
     list_init(&jobs);
     inbox_init(&inbox);
-    CHECK_OK(inbox_put(&inbox, &first, &err), err);
+    CHECK_OK(put(&inbox, &first, &err), err);
     inbox_set_mode(&inbox, INBOX_CANCELING);
     inbox_set_mode(&inbox, INBOX_OPEN);
-    CHECK(inbox_put(&inbox, &second, &err) == ERR_CANCELED);
+    CHECK(put(&inbox, &second, &err) == ERR_CANCELED);
     CHECK(strstr(err.message, "shutting down") != NULL);
     CHECK(inbox.pending.count == 1);
     CHECK(inbox_take(&inbox, &jobs).mode == INBOX_CANCELING);
@@ -61,7 +69,7 @@ static void test_modes(void)
     inbox_set_mode(&inbox, INBOX_QUITTING);
     inbox_set_mode(&inbox, INBOX_CANCELING);
     CHECK(inbox_take(&inbox, &jobs).mode == INBOX_QUITTING);
-    CHECK(inbox_put(&inbox, &second, NULL) == ERR_CANCELED);
+    CHECK(put(&inbox, &second, NULL) == ERR_CANCELED);
     inbox_done(&inbox);
     CHECK(pending_wait(&inbox.pending, 0));
     inbox_finish(&inbox);
@@ -129,7 +137,7 @@ static void *produce(void *argument)
         struct job *job = &shared->jobs[self->number][i];
         job->producer = self->number;
         job->number = i;
-        CHECK(inbox_put(&shared->inbox, &job->node, NULL) == ERR_OK);
+        CHECK(put(&shared->inbox, &job->node, NULL) == ERR_OK);
     }
     return NULL;
 }

@@ -9,7 +9,10 @@
 
 /* The picture, as a matrix: from (row) and to. */
 static const bool allowed[JOB_STATE_COUNT][JOB_STATE_COUNT] = {
-    [JOB_QUEUED] = {[JOB_ENCODING] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
+    [JOB_QUEUED] = {[JOB_ENCODING] = true,
+                    [JOB_DONE] = true,
+                    [JOB_FAILED] = true,
+                    [JOB_CANCELED] = true},
     [JOB_ENCODING] = {[JOB_STEPPING] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
     [JOB_STEPPING] = {[JOB_DECODING] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
     [JOB_DECODING] = {[JOB_DONE] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
