@@ -52,6 +52,12 @@ class Distances(unittest.TestCase):
         self.assertGreater(min(precision, recall), 0.85)
         self.assertEqual(measures.precision_recall(real + 100, real), (0.0, 0.0))
 
+    def test_manifold_of_few(self):
+        # The real ones' nearest neighbours are 1, 1 and 2 away, the made ones' 4.5 both.
+        real = torch.tensor([[0.0], [1.0], [3.0]]).double()
+        made = torch.tensor([[1.5], [6.0]]).double()
+        self.assertEqual(measures.precision_recall(made, real, 1), (0.5, 1.0))
+
     def test_nearest(self):
         reference = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 9.0]]).double()
         index, distance, ratio = measures.nearest(
