@@ -318,7 +318,8 @@ bool http_images_has_stream(struct http_images *images)
     return has;
 }
 
-/* The stream's next bytes. Nothing there: the connection sleeps until there is. */
+/* The stream's next bytes. Nothing there: the connection sleeps until there is. What is
+ * there must be read within the time that an answer has. */
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
 {
     struct http_images *images = context;
@@ -326,6 +327,8 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t m
     (void)position;
     (void)pthread_mutex_lock(&images->lock);
     size_t n = images->text.length - images->sent;
+    http_deadlines_enter(images->exchange->listener->deadlines,
+                         http_exchange_deadline(images->connection), HTTP_PHASE_RESPONSE);
     if (n > 0) {
         n = n < most ? n : most;
         memcpy(out, images->text.data + images->sent, n);

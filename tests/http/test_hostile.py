@@ -87,7 +87,8 @@ HEADS = (
     (LIVE, 200, None),
     (b"GET /livez HTTP/1.0\r\n", 200, None),
     (b"GET http://other.example/livez HTTP/1.1\r\n" + HOST, 200, None),
-    (b"GET HTTPS://other.example:1?/livez HTTP/1.1\r\n" + HOST, 200, "<!doctype html>"),
+    (b"GET HTTPS://other.example:1?/livez HTTP/1.1\r\n" + HOST, 200, "<html"),
+    (b"GET http://other.example/nothing HTTP/1.1\r\n" + HOST, 404, "nothing at /nothing"),
     (b"GET /%6Civez HTTP/1.1\r\n" + HOST, 200, None),
     (b"OPTIONS * HTTP/1.1\r\n" + HOST, 404, "nothing at *"),
     (LIVE + b"X:\ta\tb \xc3\xa9 \r\nY:\r\n", 200, None),
@@ -216,6 +217,16 @@ class HostileTest(unittest.TestCase):
                 pass
         while self.cuts("response") - before < len(clients):
             self.assertEqual(self.server.picture(CAT), self.expected)
+
+    def test_slow_reader_of_a_stream(self):
+        """It is cut when it leaves unread what there is to read; its work ends then."""
+        before = self.cuts("response")
+        body = json.dumps({"n": 16, "steps": 1, "width": 128, "height": 128}).encode()
+        accept = b"Accept: text/event-stream\r\n"
+        head = POST + accept + b"Content-Length: %d\r\n\r\n" % len(body)
+        self.open((head + body) * 100, receive_buffer=1024)
+        wait_until(lambda: self.cuts("response") > before, "it is cut")
+        self.server.wait_for_gauges(running=0, queued=0)
 
     def test_reader_that_reads(self):
         """The limit is for each answer, not for the connection."""
