@@ -1,10 +1,12 @@
 # The service and the house model:
 #
 #   docker build -t sluice .
-#   docker run --rm -p 8080:8080 sluice
+#   docker run --rm --read-only --cap-drop ALL -p 8080:8080 sluice
+#   docker run ... -v FOLDER:/models:ro -e SLUICE_MODEL=/models sluice     another model
 #
-# BASE should be pinned by digest where builds must repeat. The operator's port (8081:
-# probes, metrics) is for the network inside.
+# Nothing is written to its file system and no shell is used. BASE should be pinned by
+# digest where builds must repeat (--build-arg BASE=debian@sha256:...). The operator's port
+# (8081: probes, metrics) is for the network inside.
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
@@ -24,18 +26,21 @@ RUN cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
  && chmod -R a+rX /image
 
 FROM ${BASE}
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Sluice" \
       org.opencontainers.image.description="Image generation over HTTP by flow matching, on CPUs" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"
 COPY deploy/packages/run.txt /packages.txt
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive xargs -a /packages.txt \
       apt-get install -y --no-install-recommends \
- && rm -rf /var/lib/apt/lists/* /packages.txt
+ && rm -rf /var/lib/apt/lists/* /packages.txt \
+ && mkdir /models
 COPY --from=build /image/bin/sluice /usr/local/bin/sluice
 COPY --from=build /image/share /usr/share
 

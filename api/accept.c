@@ -14,7 +14,7 @@ struct span {
 /* One media range or media type with what its parameters say. */
 struct media {
     struct span type, subtype;
-    bool is_refused;        /* q=0 */
+    unsigned quality;       /* thousandths */
     bool has_other_charset; /* one that is not UTF-8 */
 };
 
@@ -62,7 +62,7 @@ static bool take_token(const char **at, struct span *token)
 
 /* A token or a quoted-string (section 5.6.4), the latter without its quotes. A value
  * longer than anything that is compared here is cut, which makes it equal to none. */
-enum { VALUE_SIZE = 16 };
+enum { VALUE_SIZE = 16, WHOLE = 1000 };
 
 static bool take_value(const char **at, char value[VALUE_SIZE])
 {
@@ -82,9 +82,10 @@ static bool take_value(const char **at, char value[VALUE_SIZE])
     return is_quoted ? take_character(at, '"') : *at > start;
 }
 
-/* A weight (section 12.4.2) of any number of digits. Java's HttpURLConnection leaves the
- * leading 0 away, so that may be missing. */
-static bool read_weight(const char *value, bool *is_zero)
+/* A weight (section 12.4.2) of any number of digits, in thousandths; what is above 0
+ * stays so. Java's HttpURLConnection leaves the leading 0 away, so that may be missing.
+ */
+static bool read_weight(const char *value, unsigned *quality)
 {
     const char *digits = value + strspn(value, "01");
     if (digits - value > 1 || (*digits != '.' && *digits != '\0') || *value == '\0')
@@ -95,7 +96,10 @@ static bool read_weight(const char *value, bool *is_zero)
         return false;
     if (*value == '1' && !fraction_is_zero)
         return false;
-    *is_zero = *value != '1' && fraction_is_zero;
+    unsigned thousandths = *value == '1' ? WHOLE : 0, unit = WHOLE / 10;
+    for (; *fraction != '\0' && unit > 0; fraction++, unit /= 10)
+        thousandths += (unsigned)(*fraction - '0') * unit;
+    *quality = thousandths == 0 && !fraction_is_zero ? 1 : thousandths;
     return true;
 }
 
@@ -106,7 +110,7 @@ static bool take_parameter(const char **at, struct media *media)
     if (!take_token(at, &name) || !take_character(at, '=') || !take_value(at, value))
         return false;
     if (span_equals(name, "q", 1))
-        return read_weight(value, &media->is_refused);
+        return read_weight(value, &media->quality);
     if (span_equals(name, "charset", strlen("charset")) &&
         !text_equal_ignoring_case(value, "utf-8"))
         media->has_other_charset = true;
@@ -117,7 +121,7 @@ static bool take_parameter(const char **at, struct media *media)
  * is what Java's HttpURLConnection sends for any type. */
 static bool take_media(const char **at, struct media *media)
 {
-    *media = (struct media){0};
+    *media = (struct media){.quality = WHOLE};
     if (!take_token(at, &media->type))
         return false;
     if (!take_character(at, '/')) {
@@ -162,23 +166,29 @@ static int closeness(const struct media *range, const char *media_type)
     return span_equals(range->subtype, slash + 1, strlen(slash + 1)) ? 3 : 0;
 }
 
-bool accept_allows(const char *accept, const char *media_type)
+unsigned accept_quality(const char *accept, const char *media_type, bool *is_named)
 {
-    bool is_silent = true, is_allowed = false;
+    bool is_silent = true;
+    unsigned quality = 0;
     int closest = 0;
     const char *at = accept != NULL ? accept : "";
     for (at += strspn(at, ", \t"); *at != '\0'; at += strspn(at, ", \t")) {
         struct media range;
         int close = take_media(&at, &range) ? closeness(&range, media_type) : 0;
-        if (close > closest)
-            is_allowed = !range.is_refused;
-        else if (close > 0 && close == closest)
-            is_allowed = is_allowed || !range.is_refused;
+        if (close > closest || (close > 0 && close == closest && range.quality > quality))
+            quality = range.quality;
         closest = close > closest ? close : closest;
         is_silent = false;
         skip_part(&at);
     }
-    return is_silent || is_allowed;
+    if (is_named != NULL)
+        *is_named = closest > 1;
+    return is_silent ? WHOLE : quality;
+}
+
+bool accept_allows(const char *accept, const char *media_type)
+{
+    return accept_quality(accept, media_type, NULL) > 0;
 }
 
 bool accept_is_json(const char *content_type)
@@ -190,4 +200,9 @@ bool accept_is_json(const char *content_type)
     skip_blanks(&at);
     return take_media(&at, &media) && *at == '\0' &&
            closeness(&media, "application/json") == 3 && !media.has_other_charset;
+}
+
+void accept_join(struct buf *lines, const char *value)
+{
+    (void)buf_print(lines, "%s%s", lines->length > 0 ? ", " : "", value);
 }

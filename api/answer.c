@@ -1,5 +1,6 @@
 #include "api/answer.h"
 
+#include "api/sampler_name.h"
 #include "base/clock.h"
 #include "base/text.h"
 
@@ -70,17 +71,6 @@ size_t answer_headers(const struct answer_facts *facts,
     return n;
 }
 
-/* The samplers' names in Automatic1111 (modules/sd_samplers_kdiffusion.py), and in the
- * same manner for those that it does not have. */
-static const char *sampler_name(enum solver_kind solver)
-{
-    static const char *const names[SOLVER_COUNT] = {
-        [SOLVER_EULER] = "Euler", [SOLVER_MIDPOINT] = "Midpoint", [SOLVER_HEUN] = "Heun",
-        [SOLVER_AB2] = "AB2",     [SOLVER_DPMPP_2M] = "DPM++ 2M",
-    };
-    return names[solver];
-}
-
 static int append(const char *data, size_t length, void *buf)
 {
     return buf_append(buf, data, length) ? 0 : -1;
@@ -113,14 +103,16 @@ void answer_parameters_text(const struct request *request,
                             struct buf *out)
 {
     const struct sampling *sampling = &request->sampling;
+    char guidance[TEXT_NUMBER_SIZE];
+    text_from_double(guidance, sampling->guidance);
     if (request->prompt_bytes > 0)
         (void)buf_print(out, "%s\n", request->prompt);
     if (request->negative_prompt_bytes > 0)
         (void)buf_print(out, "Negative prompt: %s\n", request->negative_prompt);
     (void)buf_print(out,
-                    "Steps: %u, Sampler: %s, CFG scale: %g, Seed: %lu, Size: %zux%zu, "
+                    "Steps: %u, Sampler: %s, CFG scale: %s, Seed: %lu, Size: %zux%zu, "
                     "Model hash: %.*s, Model: ",
-                    sampling->steps, sampler_name(sampling->solver), sampling->guidance,
+                    sampling->steps, sampler_name(sampling->solver), guidance,
                     (unsigned long)sampling->seed, sampling->width, sampling->height,
                     HASH_DIGITS, model_digest);
     append_value(out, model_name);

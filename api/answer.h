@@ -42,8 +42,10 @@ size_t answer_headers(const struct answer_facts *facts,
 /* The text as Automatic1111 writes it (modules/processing.py, create_infotext):
  * prompt, "Negative prompt: ..." when there is one, then "Steps: 20, Sampler: Euler,
  * CFG scale: 3, Seed: 7, Size: 128x128, Model hash: 0123456789, Model: house,
- * Version: sluice 0.1.0" for the version "0.1.0". A name with a comma, a colon or a
- * newline is quoted as JSON. Appends UTF-8; without memory the buf fails. */
+ * Version: sluice 0.1.0" for the version "0.1.0". The seed is the request's, that of its
+ * first image: for another the caller passes a request with that image's seed. A name
+ * with a comma, a colon or a newline is quoted as JSON. Appends UTF-8; without memory the
+ * buf fails. */
 void answer_parameters_text(const struct request *request,
                             const char *model_name,
                             const char *model_digest,

@@ -147,3 +147,8 @@ enum err_code png_image_encode(struct buf *out,
     png_destroy_write_struct(&png, &info);
     return code;
 }
+
+void png_image_versions(struct buf *out)
+{
+    (void)buf_print(out, "libpng %s, zlib %s", png_get_libpng_ver(NULL), zlibVersion());
+}

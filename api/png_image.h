@@ -25,4 +25,8 @@ enum err_code png_image_encode(struct buf *out,
                                const char *parameters,
                                struct err *err);
 
+/* Appends what the bytes depend on beside the arguments: "libpng 1.6.39, zlib 1.2.13", of
+ * the libraries that are loaded. */
+void png_image_versions(struct buf *out);
+
 #endif

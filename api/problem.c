@@ -66,6 +66,27 @@ int problem_status(enum problem_kind kind)
     return kinds[kind].status;
 }
 
+/* Rounded up; a day at most, which also keeps what is no number out. */
+static unsigned milliseconds(double seconds)
+{
+    static const double most = 86400.0;
+    if (!(seconds > 0.0))
+        return 0;
+    double clamped = seconds < most ? seconds : most;
+    unsigned whole = (unsigned)(clamped * 1e3);
+    return whole + ((double)whole < clamped * 1e3);
+}
+
+unsigned problem_retry_milliseconds(const struct problem *problem)
+{
+    return milliseconds(problem->retry_after);
+}
+
+unsigned problem_retry_seconds(const struct problem *problem)
+{
+    return (problem_retry_milliseconds(problem) + 999) / 1000;
+}
+
 const char *problem_type(enum problem_kind kind)
 {
     return kinds[kind].type;
@@ -95,16 +116,20 @@ void problem_write(const struct problem *problem, const char *request_id, struct
     (void)snprintf(type, sizeof(type), "/problems/%s", problem_type(problem->kind));
 
     json_t *object = json_object();
-    bool whole = object != NULL && add_text(object, "type", type) &&
-                 add_text(object, "title", kinds[problem->kind].title) &&
-                 add_number(object, "status", problem_status(problem->kind)) &&
-                 add_text(object, "detail", problem->detail) &&
-                 add_text(object, "instance", request_id) &&
-                 add_text(object, "field", problem->field) &&
-                 add_number(object, "line", problem->line) &&
-                 add_number(object, "column", problem->column) &&
-                 add_number(object, "retry_after", problem->retry_after) &&
-                 json_dump_callback(object, append, out, JSON_COMPACT) == 0;
+    bool whole =
+        object != NULL && add_text(object, "type", type) &&
+        add_text(object, "title", kinds[problem->kind].title) &&
+        add_number(object, "status", problem_status(problem->kind)) &&
+        add_text(object, "detail", problem->detail) &&
+        add_text(object, "instance", request_id) &&
+        add_text(object, "field", problem->field) &&
+        add_number(object, "line", problem->line) &&
+        add_number(object, "column", problem->column) &&
+        add_number(object, "retry_after", problem_retry_seconds(problem)) &&
+        add_number(object, "retry_after_ms", problem_retry_milliseconds(problem)) &&
+        add_number(object, "predicted_wait_ms", milliseconds(problem->wait)) &&
+        add_number(object, "fastest_ms", milliseconds(problem->fastest)) &&
+        json_dump_callback(object, append, out, JSON_COMPACT) == 0;
     json_decref(object);
     if (whole)
         (void)buf_append(out, "\n", 1);

@@ -1,9 +1,8 @@
 /*
- * request - the body of POST /v1/generate, as values in their ranges, or a problem.
+ * request - what one request asks for, as values in their ranges.
  *
- * Strict: an unknown or a duplicate field, a wrong type and a value out of its range
- * are refused by name; nothing is silently ignored or corrected. A number such as 4.0
- * counts as an integer. Fields are rows of one table.
+ * request_json reads it from a body, request_query from a URL; both end with
+ * request_check, so that each rule exists once.
  *
  * Threads: one at a time. Ownership: the request owns its strings until request_finish.
  */
@@ -17,14 +16,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { REQUEST_MAX_BYTES = 64 * 1024, REQUEST_MAX_CHARACTERS = 2000 };
+enum {
+    REQUEST_MAX_CHARACTERS = 2000, /* of a prompt */
+    REQUEST_MAX_IMAGES = 16,
+    REQUEST_MAX_DEADLINE = 600000, /* milliseconds */
+};
 
-/* What the model and the operator allow, and what a request that names nothing gets. */
+/* What the model, the operator and the form of the answer allow, and what a request that
+ * names nothing gets. */
 struct request_limits {
     unsigned max_steps;
     size_t max_pixels;
     size_t patch; /* sides are multiples of this */
     bool is_distilled;
+    bool allows_previews;     /* whether the answer may be an event stream */
     struct sampling defaults; /* seed is not used */
 };
 
@@ -33,23 +38,23 @@ struct request {
     char *negative_prompt; /* same */
     size_t prompt_bytes, negative_prompt_bytes;
     bool seed_was_given;
-    struct sampling sampling;
+    struct sampling sampling;       /* of the first image; image i has seed + i */
+    unsigned n;                     /* images, 1 to REQUEST_MAX_IMAGES */
+    uint32_t deadline_milliseconds; /* from the request's last byte; 0: none */
+    unsigned min_steps;             /* steps may be lowered to this; 0: they may not */
+    unsigned preview_every;         /* steps; 0: no previews */
 };
 
-/* Parses a body of at most REQUEST_MAX_BYTES. random_seed is used when the body names
- * no seed. On false *problem says what was expected, what was found and where, and *out
- * is untouched. Malformed JSON, NaN, numbers that no double holds, duplicate keys and a
- * body that is no object are PROBLEM_MALFORMED with line and column; the rest is
- * PROBLEM_INVALID with the field. */
-bool request_parse(struct request *out,
-                   const char *body,
-                   size_t length,
-                   const struct request_limits *limits,
-                   uint32_t random_seed,
-                   struct problem *problem);
+/* A request that names nothing: empty prompts, one image, the defaults, seed 0. Without
+ * memory false with a problem; *out is untouched then. */
+bool request_init(struct request *out,
+                  const struct request_limits *limits,
+                  struct problem *problem);
 
-/* The same rules for values that did not come as JSON (the command line). request_parse
- * ends with this, so that each rule exists once. */
+/* Gives a request without a seed one that leaves room for all its images. */
+void request_draw_seed(struct request *request, uint32_t random_seed);
+
+/* Every rule. On false *problem is PROBLEM_INVALID and names the field. */
 bool request_check(const struct request *request,
                    const struct request_limits *limits,
                    struct problem *problem);

@@ -24,8 +24,10 @@ void buf_finish(struct buf *buf)
 static bool reserve(struct buf *buf, size_t more)
 {
     size_t need = size_add(buf->length, more);
-    if (buf->failed || need > buf->limit || need == SIZE_MAX)
-        return !(buf->failed = true);
+    if (buf->failed)
+        return false;
+    if (need > buf->limit || need == SIZE_MAX)
+        return !(buf->failed = buf->overflowed = true);
     if (need + 1 <= buf->capacity)
         return true;
 

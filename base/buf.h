@@ -17,6 +17,7 @@ struct buf {
     size_t length, capacity;
     size_t limit; /* the most bytes it may hold */
     bool failed;
+    bool overflowed; /* it failed at the limit, not for want of memory */
 };
 
 /* An empty buf of at most `limit` bytes; allocates nothing yet. */

@@ -27,3 +27,8 @@ void digest_finish(struct digest *digest, char text[DIGEST_TEXT_SIZE])
     (void)crypto_hash_sha256_final(state_of(digest), hash);
     (void)sodium_bin2hex(text, DIGEST_TEXT_SIZE, hash, sizeof(hash));
 }
+
+bool digest_equal(const char a[DIGEST_TEXT_SIZE], const char b[DIGEST_TEXT_SIZE])
+{
+    return sodium_memcmp(a, b, DIGEST_TEXT_SIZE) == 0;
+}

@@ -45,6 +45,17 @@ static inline void list_append(struct list *list, struct list_node *node)
     list->head.previous = node;
 }
 
+/* Behind `before`, which is in the list; NULL: first. */
+static inline void
+list_insert(struct list *list, struct list_node *before, struct list_node *node)
+{
+    struct list_node *previous = before == NULL ? &list->head : before;
+    node->previous = previous;
+    node->next = previous->next;
+    previous->next->previous = node;
+    previous->next = node;
+}
+
 static inline void list_remove(struct list_node *node)
 {
     node->previous->next = node->next; /* NOLINT(clang-analyzer-*) */
@@ -63,6 +74,19 @@ static inline struct list_node *list_next(const struct list *list,
                                           const struct list_node *node)
 {
     return node->next == &list->head ? NULL : node->next;
+}
+
+/* The last node, still in the list; NULL when the list is empty. */
+static inline struct list_node *list_last(const struct list *list)
+{
+    return list_is_empty(list) ? NULL : list->head.previous;
+}
+
+/* The node before this one; NULL at the beginning. */
+static inline struct list_node *list_previous(const struct list *list,
+                                              const struct list_node *node)
+{
+    return node->previous == &list->head ? NULL : node->previous;
 }
 
 /* Takes the first node out; NULL when the list is empty. */

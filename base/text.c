@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -75,6 +77,14 @@ bool text_to_unsigned(const char *text, uint64_t low, uint64_t high, uint64_t *o
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+void text_from_double(char out[TEXT_NUMBER_SIZE], double value)
+{
+    int digits = DBL_DIG;
+    do
+        (void)snprintf(out, TEXT_NUMBER_SIZE, "%.*g", digits, value);
+    while (strtod(out, NULL) != value && digits++ < DBL_DECIMAL_DIG);
 }
 
 bool text_equal_ignoring_case(const char *a, const char *b)

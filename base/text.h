@@ -21,6 +21,10 @@ bool text_is_utf8(const char *text, size_t length, size_t *characters);
 /* The whole of `text` as a decimal number in [low, high]; false otherwise. */
 bool text_to_unsigned(const char *text, uint64_t low, uint64_t high, uint64_t *out);
 
+/* A finite number in as few digits as lead back to it. */
+enum { TEXT_NUMBER_SIZE = 32 };
+void text_from_double(char out[TEXT_NUMBER_SIZE], double value);
+
 /* ASCII letters compare without case. */
 bool text_equal_ignoring_case(const char *a, const char *b);
 

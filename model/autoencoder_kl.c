@@ -23,7 +23,8 @@ struct autoencoder_kl {
     float norm_epsilon; /* of the latents' batch norm */
     const struct kernels *kernels;
     const float *mean, *variance; /* [4 latent_channels] */
-    struct linear post_quant, convolution_in, convolution_out;
+    struct linear post_quant;
+    struct filter convolution_in, convolution_out;
     struct group_norm norm_out;
     struct autoencoder_step steps[MAX_STEPS];
     size_t n_steps;
@@ -84,11 +85,11 @@ bind_resnet(struct autoencoder_kl *m, struct weights *w, size_t in, size_t out)
 {
     struct autoencoder_step *step = next_step(m, STEP_RESNET, in, out);
     bind_norm(w, &step->norm1, "norm1.weight", "norm1.bias", in);
-    weights_convolution(w, &step->convolution1, "conv1", out, in, 3);
+    weights_filter(w, &step->convolution1, "conv1", out, in);
     bind_norm(w, &step->norm2, "norm2.weight", "norm2.bias", out);
-    weights_convolution(w, &step->convolution2, "conv2", out, out, 3);
+    weights_filter(w, &step->convolution2, "conv2", out, out);
     if (in != out)
-        weights_convolution(w, &step->shortcut, "conv_shortcut", out, in, 1);
+        weights_convolution(w, &step->shortcut, "conv_shortcut", out, in);
 }
 
 static void bind_attention(struct autoencoder_kl *m, struct weights *w, size_t n)
@@ -124,7 +125,8 @@ static void bind_steps(struct autoencoder_kl *m, struct weights *w)
             break;
         struct autoencoder_step *step = next_step(m, STEP_UPSAMPLE, out, out);
         weights_prefix(w, "decoder.up_blocks.%zu.upsamplers.0.", level);
-        weights_convolution(w, &step->convolution1, "conv", out, out, 3);
+        step->convolution1.doubled = true;
+        weights_filter(w, &step->convolution1, "conv", out, out);
     }
 }
 
@@ -136,12 +138,12 @@ static void bind(void *self, struct weights *w)
     weights_vector(w, &m->mean, "bn.running_mean", PATCH * PATCH * latent);
     weights_vector(w, &m->variance, "bn.running_var", PATCH * PATCH * latent);
     if (m->has_post_quant)
-        weights_convolution(w, &m->post_quant, "post_quant_conv", latent, latent, 1);
+        weights_convolution(w, &m->post_quant, "post_quant_conv", latent, latent);
     weights_prefix(w, "decoder.");
-    weights_convolution(w, &m->convolution_in, "conv_in", last, latent, 3);
+    weights_filter(w, &m->convolution_in, "conv_in", last, latent);
     bind_norm(w, &m->norm_out, "conv_norm_out.weight", "conv_norm_out.bias",
               m->channels[0]);
-    weights_convolution(w, &m->convolution_out, "conv_out", COLOURS, m->channels[0], 3);
+    weights_filter(w, &m->convolution_out, "conv_out", COLOURS, m->channels[0]);
     bind_steps(m, w);
 }
 

@@ -14,7 +14,7 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
                               struct arena *arena,
                               struct autoencoder_maps *maps)
 {
-    size_t largest = size_multiply(pixels, channels), widest = channels;
+    size_t largest = size_multiply(pixels, channels), widest = channels, room = 0;
     maps->unit = (struct compute_sizes){0};
     for (size_t i = 0; i < n; i++) {
         const struct autoencoder_step *step = &steps[i];
@@ -28,11 +28,13 @@ void autoencoder_maps_lay_out(const struct autoencoder_step *steps,
         }
         largest = size_max(largest, size_multiply(pixels, most * parts));
         widest = size_max(widest, most);
+        room = size_max(room, compute_group_norm_room(pixels, most));
     }
     maps->unit.channels = widest;
     maps->current = arena_take_floats(arena, largest);
     maps->next = arena_take_floats(arena, largest);
     maps->spare = arena_take_floats(arena, largest);
+    maps->norm_room = arena_take_floats(arena, room);
 }
 
 void autoencoder_maps_turn(struct autoencoder_maps *maps)
@@ -42,54 +44,63 @@ void autoencoder_maps_turn(struct autoencoder_maps *maps)
     maps->next = old;
 }
 
-static void convolve(const struct linear *kernel,
-                     bool doubled,
+/* The result is added to `residual`, if there is one. */
+static void convolve(const struct filter *filter,
                      const float *in,
+                     const float *residual,
                      float *out,
                      const struct autoencoder_maps *maps)
 {
     struct convolution convolution = {
         .height = maps->height,
         .width = maps->width,
-        .in_channels = kernel->inputs / 9,
-        .out_channels = kernel->outputs,
-        .doubled = doubled,
+        .in_channels = filter->inputs,
+        .out_channels = filter->outputs,
+        .doubled = filter->doubled,
         .in = in,
-        .panels = kernel->data,
-        .type = linear_panel_type(kernel),
-        .bias = kernel->bias,
+        .panels = filter->panels,
+        .bias = filter->bias,
+        .residual = residual,
         .out = out,
     };
     compute_convolution(maps->compute, &convolution);
 }
 
-void autoencoder_convolve(const struct linear *kernel,
+void autoencoder_convolve(const struct filter *filter,
                           const struct autoencoder_maps *maps,
                           float *out)
 {
-    convolve(kernel, false, maps->current, out, maps);
+    convolve(filter, maps->current, NULL, out, maps);
 }
 
 /* The same layer at every pixel: a linear layer, or a 1x1 convolution. */
-static void mix(const struct linear *layer,
-                const float *in,
-                float *out,
-                size_t out_stride,
-                const struct autoencoder_maps *maps)
+static struct linear_rows pixel_rows(const struct linear *layer,
+                                     const float *in,
+                                     float *out,
+                                     size_t out_stride,
+                                     const struct autoencoder_maps *maps)
 {
-    struct linear_rows rows = {
+    return (struct linear_rows){
         .rows = maps->height * maps->width,
         .in = in,
         .in_stride = layer->inputs,
         .out = out,
         .out_stride = out_stride,
     };
+}
+
+static void mix(const struct linear *layer,
+                const float *in,
+                float *out,
+                const struct autoencoder_maps *maps)
+{
+    struct linear_rows rows = pixel_rows(layer, in, out, layer->outputs, maps);
     compute_linear(maps->compute, layer, &rows);
 }
 
 void autoencoder_mix(const struct linear *kernel, struct autoencoder_maps *maps)
 {
-    mix(kernel, maps->current, maps->next, kernel->outputs, maps);
+    mix(kernel, maps->current, maps->next, maps);
     autoencoder_maps_turn(maps);
 }
 
@@ -112,7 +123,7 @@ static void normalise(const struct group_norm *weights,
         .epsilon = EPSILON,
         .silu = silu,
     };
-    maps->compute->kernels->each->norm_group(&norm);
+    compute_group_norm(maps->compute, &norm, maps->norm_room);
 }
 
 void autoencoder_normalise(const struct group_norm *norm,
@@ -125,18 +136,16 @@ void autoencoder_normalise(const struct group_norm *norm,
 static void apply_resnet(const struct autoencoder_step *step,
                          struct autoencoder_maps *maps)
 {
-    size_t pixels = maps->height * maps->width;
     normalise(&step->norm1, step->in, true, maps->current, maps->next, maps);
-    convolve(&step->convolution1, false, maps->next, maps->spare, maps);
+    convolve(&step->convolution1, maps->next, NULL, maps->spare, maps);
     normalise(&step->norm2, step->out, true, maps->spare, maps->spare, maps);
-    convolve(&step->convolution2, false, maps->spare, maps->next, maps);
-    if (step->in != step->out) {
-        mix(&step->shortcut, maps->current, maps->spare, step->out, maps);
-        float *old = maps->current;
-        maps->current = maps->spare;
-        maps->spare = old;
+    if (step->in == step->out) {
+        convolve(&step->convolution2, maps->spare, maps->current, maps->next, maps);
+        autoencoder_maps_turn(maps);
+    } else {
+        mix(&step->shortcut, maps->current, maps->next, maps);
+        convolve(&step->convolution2, maps->spare, maps->next, maps->current, maps);
     }
-    maps->compute->kernels->each->add(maps->current, maps->next, pixels * step->out);
 }
 
 static void apply_attention(const struct autoencoder_step *step,
@@ -145,9 +154,14 @@ static void apply_attention(const struct autoencoder_step *step,
     size_t pixels = maps->height * maps->width, n = step->in;
     float *q = maps->spare, *k = q + n, *v = k + n;
     normalise(&step->norm1, n, false, maps->current, maps->next, maps);
-    mix(&step->q, maps->next, q, 3 * n, maps);
-    mix(&step->k, maps->next, k, 3 * n, maps);
-    mix(&step->v, maps->next, v, 3 * n, maps);
+    const struct linear_rows rows[] = {
+        pixel_rows(&step->q, maps->next, q, 3 * n, maps),
+        pixel_rows(&step->k, maps->next, k, 3 * n, maps),
+        pixel_rows(&step->v, maps->next, v, 3 * n, maps),
+    };
+    const struct compute_layer layers[] = {
+        {&step->q, &rows[0], 1}, {&step->k, &rows[1], 1}, {&step->v, &rows[2], 1}};
+    compute_layers(maps->compute, layers, 3);
     struct attention attention = {
         .queries = pixels,
         .keys = pixels,
@@ -163,9 +177,12 @@ static void apply_attention(const struct autoencoder_step *step,
         .out = maps->next,
         .out_stride = n,
     };
-    compute_attention(maps->compute, &attention, NULL, NULL);
-    mix(&step->to_out, maps->next, maps->spare, n, maps);
-    maps->compute->kernels->each->add(maps->current, maps->spare, pixels * n);
+    struct compute_attention work = {.attentions = &attention, .n = 1};
+    compute_attention(maps->compute, &work);
+    struct linear_rows out =
+        pixel_rows(&step->to_out, maps->next, maps->current, n, maps);
+    out.add = true;
+    compute_linear(maps->compute, &step->to_out, &out);
 }
 
 static void apply_upsample(const struct autoencoder_step *step,
@@ -173,7 +190,7 @@ static void apply_upsample(const struct autoencoder_step *step,
 {
     maps->height *= 2;
     maps->width *= 2;
-    convolve(&step->convolution1, true, maps->current, maps->next, maps);
+    convolve(&step->convolution1, maps->current, NULL, maps->next, maps);
     autoencoder_maps_turn(maps);
 }
 

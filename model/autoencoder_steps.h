@@ -28,7 +28,8 @@ struct autoencoder_step {
     enum step_kind kind;
     size_t in, out; /* channels */
     struct group_norm norm1, norm2;
-    struct linear convolution1, convolution2, shortcut; /* 3x3, 3x3, 1x1 */
+    struct filter convolution1, convolution2; /* 3x3 */
+    struct linear shortcut;                   /* 1x1 */
     struct linear q, k, v, to_out;
 };
 
@@ -36,6 +37,7 @@ struct autoencoder_step {
  * and the one it leaves. The maps change places. */
 struct autoencoder_maps {
     float *current, *next, *spare;
+    void *norm_room; /* of a GroupNorm */
     size_t height, width;
     struct compute_sizes unit; /* what the largest unit of work needs */
     size_t groups;             /* of every GroupNorm */
@@ -57,7 +59,7 @@ void autoencoder_step_apply(const struct autoencoder_step *step,
 /* The pieces that also stand outside the row of steps: a 3x3 convolution of the current
  * map into out, a 1x1 convolution of the current map in place, and GroupNorm with SiLU of
  * the current map in place. */
-void autoencoder_convolve(const struct linear *kernel,
+void autoencoder_convolve(const struct filter *filter,
                           const struct autoencoder_maps *maps,
                           float *out);
 void autoencoder_mix(const struct linear *kernel, struct autoencoder_maps *maps);

@@ -35,17 +35,43 @@ enum err_code compute_check_scratch(const struct compute_sizes *sizes,
                                     const char *what,
                                     struct err *err);
 
+/* A layer and what it works on: n arrays of rows, of one item each, say. */
+struct compute_layer {
+    const struct linear *linear;
+    const struct linear_rows *rows;
+    size_t n;
+};
+
+/* Layers that do not depend on each other. */
+void compute_layers(const struct compute *compute,
+                    const struct compute_layer *layers,
+                    size_t n);
 void compute_linear(const struct compute *compute,
                     const struct linear *linear,
                     const struct linear_rows *rows);
 
-/* prepare (may be NULL) is called for each head before it is attended to: norms and
- * rotation of that head. */
-typedef void compute_head(const void *context, size_t head);
+/* Norms that do not depend on each other. */
+void compute_norms(const struct compute *compute,
+                   const struct norm_modulated *norms,
+                   size_t n);
+
+/* n attentions with equally many key heads. prepare (may be NULL) is called for each key
+ * head of each before it is attended to: norms and rotation of that head. */
+typedef void compute_head(const void *context, size_t i, size_t head);
+struct compute_attention {
+    const struct attention *attentions;
+    size_t n;
+    compute_head *prepare;
+    const void *context;
+};
 void compute_attention(const struct compute *compute,
-                       const struct attention *attention,
-                       compute_head *prepare,
-                       const void *context);
+                       const struct compute_attention *work);
+
+/* Memory that a GroupNorm needs: so many floats, as well aligned as doubles. */
+size_t compute_group_norm_room(size_t pixels, size_t channels);
+void compute_group_norm(const struct compute *compute,
+                        const struct norm_group *norm,
+                        void *room);
 
 void compute_convolution(const struct compute *compute,
                          const struct convolution *convolution);

@@ -1,18 +1,16 @@
 #include "model/flux2.h"
 
-#include "base/elementary.h"
 #include "base/size.h"
 #include "model/compute.h"
 #include "model/flux2_blocks.h"
 #include "model/flux2_config.h"
-#include "model/kernels/rotary.h"
+#include "model/flux2_embed.h"
 #include "model/weights.h"
 
 #include <stdlib.h>
 
-/* The position of a token has four coordinates: time, height, width, place in the text.
- */
-enum { TIME_SCALE = 1000 };
+/* Of items that go through a block together: so few that their rows stay in cache. */
+enum { GROUP_TOKENS = 768 };
 
 struct flux2 {
     const struct kernels *kernels;
@@ -24,11 +22,15 @@ struct flux2 {
     struct flux2_single_block *single_blocks;
 };
 
-/* What one item keeps from the first block to the last. */
-struct item_state {
-    struct flux2_item item;
-    float *image_modulation, *text_modulation, *single_modulation, *out_modulation;
-    float *cosine, *sine;
+/* A call's items. Their modulation lies side by side. */
+struct batch {
+    const struct velocity_item *in;
+    struct flux2_item *items;
+    size_t n;
+    float *image_modulation, *text_modulation; /* [n, 6 D] */
+    float *single_modulation;                  /* [n, 3 D] */
+    float *out_modulation;                     /* [n, 2 D] */
+    struct flux2_work work;
 };
 
 static void bind_double_blocks(struct flux2 *m, struct weights *w)
@@ -104,196 +106,233 @@ static void destroy(void *self)
     free(m);
 }
 
-/* One vector through a layer. */
-static void apply_vector(const struct compute *compute,
-                         const struct linear *linear,
-                         const float *in,
-                         float *out)
+/* Vectors of some items through a layer, as so many arrays of one row: with OpenBLAS a
+ * sum depends on how many rows there are. Fills in `rows`. */
+static struct compute_layer vector_layer(const struct linear *linear,
+                                         size_t n,
+                                         const float *in,
+                                         float *out,
+                                         struct linear_rows *rows)
 {
-    struct linear_rows rows = {.rows = 1,
-                               .in = in,
-                               .in_stride = linear->inputs,
-                               .out = out,
-                               .out_stride = linear->outputs};
-    compute_linear(compute, linear, &rows);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = (struct linear_rows){.rows = 1,
+                                       .in = in + i * linear->inputs,
+                                       .in_stride = linear->inputs,
+                                       .out = out + i * linear->outputs,
+                                       .out_stride = linear->outputs};
+    return (struct compute_layer){linear, rows, n};
 }
 
-/* The time as cosines and sines of falling frequencies (diffusers embeddings.py,
- * get_timestep_embedding with flip_sin_to_cos), in float32 as there: at t = 1000 a
- * different rounding of the angle would show in the result. */
-static void embed_time(const struct flux2 *m, float t, float *embedding)
-{
-    size_t half = m->config.time_channels / 2;
-    for (size_t k = 0; k < half; k++) {
-        float exponent = (float)-elementary_log(10000.0) * (float)k / (float)half;
-        float angle = t * (float)TIME_SCALE * (float)elementary_exp((double)exponent);
-        embedding[k] = (float)elementary_cos((double)angle);
-        embedding[half + k] = (float)elementary_sin((double)angle);
-    }
-}
-
-/* What the time becomes: the modulation vectors of every kind of block. */
+/* What each item's time becomes: the modulation vectors of every kind of block. */
 static void modulate_by_time(const struct flux2 *m,
                              const struct compute *compute,
-                             float t,
-                             const struct item_state *state,
-                             const struct flux2_work *work)
+                             const struct batch *batch,
+                             size_t first,
+                             size_t n)
 {
     /* The work buffers are free before the blocks start. */
-    float *embedding = work->wide, *hidden = work->joined, *time = work->normed;
-    embed_time(m, t, embedding);
-    apply_vector(compute, &m->time_in, embedding, hidden);
-    compute->kernels->each->silu(hidden, m->config.sizes.width);
-    apply_vector(compute, &m->time_out, hidden, time);
-    compute->kernels->each->silu(time, m->config.sizes.width);
-    apply_vector(compute, &m->image_modulation, time, state->image_modulation);
-    apply_vector(compute, &m->text_modulation, time, state->text_modulation);
-    apply_vector(compute, &m->single_modulation, time, state->single_modulation);
-    apply_vector(compute, &m->norm_out, time, state->out_modulation);
-}
-
-static void set_angles(const struct flux2 *m,
-                       size_t token,
-                       const size_t position[FLUX2_AXES],
-                       const struct item_state *state)
-{
-    size_t at = token * (m->config.sizes.head_size / 2);
-    for (size_t a = 0; a < FLUX2_AXES; a++) {
-        rotary_angles((double)position[a], m->config.theta, m->config.axes[a],
-                      state->cosine + at, state->sine + at);
-        at += m->config.axes[a] / 2;
+    float *embedding = batch->work.wide, *hidden = batch->work.joined,
+          *time = batch->work.normed;
+    size_t d = m->config.sizes.width;
+    struct flux2_item *items = batch->items + first;
+    for (size_t i = 0; i < n; i++) {
+        flux2_embed_time(&m->config, batch->in[first + i].t,
+                         embedding + i * m->config.time_channels);
+        items[i].image_modulation = batch->image_modulation + (first + i) * 6 * d;
+        items[i].text_modulation = batch->text_modulation + (first + i) * 6 * d;
+        items[i].single_modulation = batch->single_modulation + (first + i) * 3 * d;
     }
-}
-
-/* Positions as the klein pipeline numbers them: text token i is (0, 0, 0, i), the image
- * token at (h, w) is (0, h, w, 0). */
-static void set_positions(const struct flux2 *m,
-                          const struct velocity_item *in,
-                          const struct item_state *state)
-{
-    size_t text = in->condition->tokens;
-    for (size_t i = 0; i < text; i++)
-        set_angles(m, i, (size_t[FLUX2_AXES]){0, 0, 0, i}, state);
-    for (size_t h = 0; h < in->height; h++) {
-        for (size_t w = 0; w < in->width; w++)
-            set_angles(m, text + h * in->width + w, (size_t[FLUX2_AXES]){0, h, w, 0},
-                       state);
-    }
+    struct linear_rows rows[4][FLUX2_GROUP_ITEMS];
+    struct compute_layer layer = vector_layer(&m->time_in, n, embedding, hidden, rows[0]);
+    compute_layers(compute, &layer, 1);
+    compute->kernels->each->silu(hidden, n * d);
+    layer = vector_layer(&m->time_out, n, hidden, time, rows[0]);
+    compute_layers(compute, &layer, 1);
+    compute->kernels->each->silu(time, n * d);
+    const struct compute_layer layers[] = {
+        vector_layer(&m->image_modulation, n, time,
+                     batch->image_modulation + first * 6 * d, rows[0]),
+        vector_layer(&m->text_modulation, n, time, batch->text_modulation + first * 6 * d,
+                     rows[1]),
+        vector_layer(&m->single_modulation, n, time,
+                     batch->single_modulation + first * 3 * d, rows[2]),
+        vector_layer(&m->norm_out, n, time, batch->out_modulation + first * 2 * d,
+                     rows[3]),
+    };
+    compute_layers(compute, layers, 4);
 }
 
 static void lay_out_item(const struct flux2 *m,
                          size_t text,
                          size_t image,
                          struct arena *arena,
-                         struct item_state *state)
+                         struct flux2_item *item)
 {
-    size_t d = m->config.sizes.width, tokens = size_add(text, image),
-           half = m->config.sizes.head_size / 2;
-    state->item.text_tokens = text;
-    state->item.image_tokens = image;
-    state->item.x = arena_take_floats(arena, size_multiply(tokens, d));
-    state->image_modulation = arena_take_floats(arena, 6 * d);
-    state->text_modulation = arena_take_floats(arena, 6 * d);
-    state->single_modulation = arena_take_floats(arena, 3 * d);
-    state->out_modulation = arena_take_floats(arena, 2 * d);
-    state->cosine = arena_take_floats(arena, size_multiply(tokens, half));
-    state->sine = arena_take_floats(arena, size_multiply(tokens, half));
-    state->item.image_modulation = state->image_modulation;
-    state->item.text_modulation = state->text_modulation;
-    state->item.single_modulation = state->single_modulation;
-    state->item.cosine = state->cosine;
-    state->item.sine = state->sine;
+    size_t tokens = size_add(text, image), half = m->config.sizes.head_size / 2;
+    item->text_tokens = text;
+    item->image_tokens = image;
+    item->x = arena_take_floats(arena, size_multiply(tokens, m->config.sizes.width));
+    item->cosine = arena_take_floats(arena, size_multiply(tokens, half));
+    item->sine = arena_take_floats(arena, size_multiply(tokens, half));
+}
+
+/* What n items share: `tokens` of the largest, `total` of all. */
+static void lay_out_shared(const struct flux2 *m,
+                           size_t tokens,
+                           size_t total,
+                           struct arena *arena,
+                           struct batch *batch)
+{
+    size_t n = batch->n, d = m->config.sizes.width;
+    batch->image_modulation = arena_take_floats(arena, size_multiply(n, 6 * d));
+    batch->text_modulation = arena_take_floats(arena, size_multiply(n, 6 * d));
+    batch->single_modulation = arena_take_floats(arena, size_multiply(n, 3 * d));
+    batch->out_modulation = arena_take_floats(arena, size_multiply(n, 2 * d));
+    /* The times' embeddings use the buffers of the blocks. */
+    size_t rows = FLUX2_GROUP_ITEMS * (m->config.time_channels / d + 1);
+    rows = size_max(rows, size_min(total, size_max(tokens, GROUP_TOKENS)));
+    flux2_work_lay_out(&m->config.sizes, rows, arena, &batch->work);
+}
+
+/* The rotation angles of item i: those of the item before it, where that has the same
+ * shape. */
+static void set_angles(const struct flux2 *m, const struct batch *batch, size_t i)
+{
+    const struct velocity_item *in = &batch->in[i];
+    struct flux2_item *item = &batch->items[i];
+    const struct flux2_grid grid = {in->condition->tokens, in->height, in->width};
+    if (i > 0 && in[-1].condition->tokens == grid.text && in[-1].height == grid.height &&
+        in[-1].width == grid.width) {
+        item->cosine = item[-1].cosine;
+        item->sine = item[-1].sine;
+        return;
+    }
+    flux2_embed_positions(&m->config, &grid, batch->work.wide, item->cosine, item->sine);
 }
 
 /* Everything before the first block. */
 static void start_item(const struct flux2 *m,
                        const struct compute *compute,
-                       const struct velocity_item *in,
-                       const struct item_state *state,
-                       const struct flux2_work *work)
+                       const struct batch *batch,
+                       size_t i)
 {
+    const struct velocity_item *in = &batch->in[i];
+    const struct flux2_item *item = &batch->items[i];
     size_t d = m->config.sizes.width, text = in->condition->tokens;
-    modulate_by_time(m, compute, in->t, state, work);
-    set_positions(m, in, state);
-    struct linear_rows context = {.rows = text,
-                                  .in = in->condition->context,
-                                  .in_stride = m->config.context_width,
-                                  .out = state->item.x,
-                                  .out_stride = d};
-    compute_linear(compute, &m->context_in, &context);
-    struct linear_rows image = {.rows = in->height * in->width,
-                                .in = in->x,
-                                .in_stride = m->config.channels,
-                                .out = state->item.x + text * d,
-                                .out_stride = d};
-    compute_linear(compute, &m->image_in, &image);
+    set_angles(m, batch, i);
+    const struct linear_rows rows[] = {
+        {.rows = text,
+         .in = in->condition->context,
+         .in_stride = m->config.context_width,
+         .out = item->x,
+         .out_stride = d},
+        {.rows = in->height * in->width,
+         .in = in->x,
+         .in_stride = m->config.channels,
+         .out = item->x + text * d,
+         .out_stride = d},
+    };
+    const struct compute_layer layers[] = {{&m->context_in, &rows[0], 1},
+                                           {&m->image_in, &rows[1], 1}};
+    compute_layers(compute, layers, 2);
 }
 
 /* Everything behind the last block. The final norm has scale first, then shift: the only
  * place in this model (AdaLayerNormContinuous). */
 static void finish_item(const struct flux2 *m,
                         const struct compute *compute,
-                        const struct velocity_item *out,
-                        const struct item_state *state,
-                        const struct flux2_work *work)
+                        const struct batch *batch,
+                        size_t i)
 {
+    const struct velocity_item *out = &batch->in[i];
     size_t d = m->config.sizes.width, image = out->height * out->width;
     struct norm_modulated norm = {
         .rows = image,
         .n = d,
-        .in = state->item.x + state->item.text_tokens * d,
-        .scale = state->out_modulation,
-        .shift = state->out_modulation + d,
-        .out = work->normed,
+        .in = batch->items[i].x + batch->items[i].text_tokens * d,
+        .scale = batch->out_modulation + i * 2 * d,
+        .shift = batch->out_modulation + i * 2 * d + d,
+        .out = batch->work.normed,
         .epsilon = m->config.sizes.epsilon,
     };
-    compute->kernels->each->norm_modulated(&norm);
+    compute_norms(compute, &norm, 1);
     struct linear_rows rows = {.rows = image,
-                               .in = work->normed,
+                               .in = batch->work.normed,
                                .in_stride = d,
                                .out = out->v,
                                .out_stride = m->config.channels};
     compute_linear(compute, &m->out, &rows);
 }
 
+/* As many items from `first` on as go through a block together. */
+static size_t group_size(const struct batch *batch, size_t first)
+{
+    size_t n = 0, tokens = 0;
+    for (; first + n < batch->n && n < FLUX2_GROUP_ITEMS; n++) {
+        const struct flux2_item *item = &batch->items[first + n];
+        tokens += item->text_tokens + item->image_tokens;
+        if (n > 0 && tokens > GROUP_TOKENS)
+            break;
+    }
+    return n;
+}
+
 /* Blocks outside, items inside: a block's weights are read from memory once a batch. */
 static enum err_code run_blocks(const struct flux2 *m,
                                 const struct compute *compute,
-                                const struct item_state *states,
-                                size_t n,
-                                const struct flux2_work *work,
+                                const struct batch *batch,
                                 struct err *err)
 {
-    for (size_t b = 0; b < m->config.n_double + m->config.n_single; b++) {
+    size_t n_blocks = m->config.n_double + m->config.n_single;
+    struct flux2_group group = {
+        .compute = compute, .sizes = &m->config.sizes, .work = &batch->work};
+    for (size_t b = 0; b < n_blocks; b++) {
         enum err_code code = run_check(compute->run, err);
         if (code != ERR_OK)
             return code;
-        for (size_t i = 0; i < n; i++) {
+        group.is_last = b + 1 == n_blocks;
+        for (size_t first = 0; first < batch->n; first += group.n) {
+            group.items = batch->items + first;
+            group.n = group_size(batch, first);
             if (b < m->config.n_double)
-                flux2_double_block_apply(compute, &m->config.sizes, &m->double_blocks[b],
-                                         &states[i].item, work);
+                flux2_double_block_apply(&group, &m->double_blocks[b]);
             else
-                flux2_single_block_apply(compute, &m->config.sizes,
-                                         &m->single_blocks[b - m->config.n_double],
-                                         &states[i].item, work);
+                flux2_single_block_apply(&group,
+                                         &m->single_blocks[b - m->config.n_double]);
         }
     }
     return ERR_OK;
 }
 
-/* The time's embedding uses the buffers of the blocks. */
-static void lay_out_work(const struct flux2 *m,
-                         size_t tokens,
-                         struct arena *arena,
-                         struct flux2_work *work)
-{
-    size_t rows = size_max(tokens, m->config.time_channels / m->config.sizes.width + 1);
-    flux2_work_lay_out(&m->config.sizes, rows, arena, work);
-}
-
 static struct compute_sizes unit_sizes(const struct flux2 *m, size_t tokens)
 {
     return (struct compute_sizes){.keys = tokens, .head_size = m->config.sizes.head_size};
+}
+
+static enum err_code lay_out(const struct flux2 *m,
+                             const struct run *run,
+                             struct batch *batch,
+                             struct err *err)
+{
+    size_t most = 0, total = 0;
+    batch->items = arena_take(run->scratch, batch->n, sizeof(*batch->items));
+    enum err_code code = arena_check(run->scratch, "a batch", err);
+    for (size_t i = 0; code == ERR_OK && i < batch->n; i++) {
+        const struct velocity_item *in = &batch->in[i];
+        size_t text = in->condition->tokens, image = in->height * in->width;
+        if (in->condition->width != m->config.context_width)
+            code = err_set(err, ERR_INVALID, "a context %zu wide, expected %zu",
+                           in->condition->width, m->config.context_width);
+        else
+            lay_out_item(m, text, image, run->scratch, &batch->items[i]);
+        most = size_max(most, text + image);
+        total += text + image;
+    }
+    if (code != ERR_OK)
+        return code;
+    lay_out_shared(m, most, total, run->scratch, batch);
+    struct compute_sizes unit = unit_sizes(m, most);
+    return compute_check_scratch(&unit, run->scratch, "a batch", err);
 }
 
 static enum err_code eval(const void *self,
@@ -304,32 +343,18 @@ static enum err_code eval(const void *self,
 {
     const struct flux2 *m = self;
     const struct compute context = {m->kernels, run}, *compute = &context;
-    size_t mark = arena_mark(run->scratch), most = 0;
-    struct item_state *states = arena_take(run->scratch, n, sizeof(*states));
-    enum err_code code = arena_check(run->scratch, "a batch", err);
-    for (size_t i = 0; code == ERR_OK && i < n; i++) {
-        size_t text = items[i].condition->tokens,
-               image = items[i].height * items[i].width;
-        if (items[i].condition->width != m->config.context_width)
-            code = err_set(err, ERR_INVALID, "a context %zu wide, expected %zu",
-                           items[i].condition->width, m->config.context_width);
-        else
-            lay_out_item(m, text, image, run->scratch, &states[i]);
-        most = size_max(most, text + image);
-    }
-    struct flux2_work work;
+    struct batch batch = {.in = items, .n = n};
+    size_t mark = arena_mark(run->scratch);
+    enum err_code code = lay_out(m, run, &batch, err);
     if (code == ERR_OK) {
-        lay_out_work(m, most, run->scratch, &work);
-        struct compute_sizes unit = unit_sizes(m, most);
-        code = compute_check_scratch(&unit, run->scratch, "a batch", err);
-    }
-    if (code == ERR_OK) {
+        for (size_t i = 0; i < n; i += FLUX2_GROUP_ITEMS)
+            modulate_by_time(m, compute, &batch, i, size_min(FLUX2_GROUP_ITEMS, n - i));
         for (size_t i = 0; i < n; i++)
-            start_item(m, compute, &items[i], &states[i], &work);
-        code = run_blocks(m, compute, states, n, &work, err);
+            start_item(m, compute, &batch, i);
+        code = run_blocks(m, compute, &batch, err);
     }
     for (size_t i = 0; code == ERR_OK && i < n; i++)
-        finish_item(m, compute, &items[i], &states[i], &work);
+        finish_item(m, compute, &batch, i);
     arena_rewind(run->scratch, mark);
     return code;
 }
@@ -338,22 +363,24 @@ static size_t scratch(const void *self, const struct velocity_load *load)
 {
     const struct flux2 *m = self;
     struct arena arena;
-    struct item_state state;
-    struct flux2_work work;
-    arena_init_measuring(&arena);
-    (void)arena_take(&arena, load->items, sizeof(state));
-    lay_out_work(m, size_add(load->latent_tokens, load->text_tokens), &arena, &work);
+    struct flux2_item item;
+    struct batch batch = {.n = load->items};
     size_t tokens = size_add(load->latent_tokens, load->text_tokens);
+    size_t total =
+        size_add(load->total_tokens, size_multiply(load->items, load->text_tokens));
+    arena_init_measuring(&arena);
+    (void)arena_take(&arena, load->items, sizeof(item));
+    lay_out_shared(m, tokens, total, &arena, &batch);
     struct compute_sizes unit = unit_sizes(m, tokens);
     size_t shared = size_add(arena.used, compute_scratch(&unit));
 
     /* Items share total_tokens between them: one holds all of it, and each of the others
      * adds what an item without image has, rounded up to cache lines. */
     arena_init_measuring(&arena);
-    lay_out_item(m, load->text_tokens, load->total_tokens, &arena, &state);
+    lay_out_item(m, load->text_tokens, load->total_tokens, &arena, &item);
     size_t largest = arena.used;
     arena_init_measuring(&arena);
-    lay_out_item(m, load->text_tokens, 1, &arena, &state);
+    lay_out_item(m, load->text_tokens, 1, &arena, &item);
     return size_add(shared, size_add(largest, size_multiply(load->items, arena.used)));
 }
 

@@ -1,5 +1,5 @@
 /*
- * flux2_blocks - the blocks of the FLUX.2 transformer, for one item at a time.
+ * flux2_blocks - the blocks of the FLUX.2 transformer, for a group of items at a time.
  *
  * Source: diffusers, models/transformers/transformer_flux2.py: Flux2TransformerBlock
  * (two streams, text and image, that meet in attention) and
@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "model/compute.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Sizes that all blocks share. */
@@ -48,10 +49,10 @@ struct flux2_item {
     float *x; /* [text + image, D], the residual stream */
     const float *image_modulation, *text_modulation; /* 6 D each */
     const float *single_modulation;                  /* 3 D */
-    const float *cosine, *sine;                      /* [text + image, head_size / 2] */
+    float *cosine, *sine;                            /* [text + image, head_size / 2] */
 };
 
-/* Buffers that one block at a time works in, for items of at most some tokens. */
+/* Buffers that one block at a time works in, for groups of at most some tokens. */
 struct flux2_work {
     float *normed; /* [tokens, D] */
     float *wide;   /* [tokens, the larger of 3 D and mlp] */
@@ -64,16 +65,22 @@ void flux2_work_lay_out(const struct flux2_sizes *sizes,
                         struct arena *arena,
                         struct flux2_work *work);
 
-void flux2_double_block_apply(const struct compute *compute,
-                              const struct flux2_sizes *sizes,
-                              const struct flux2_double_block *block,
-                              const struct flux2_item *item,
-                              const struct flux2_work *work);
+/* Items that go through a block together: every layer is one product for all of them, and
+ * yet gives each the bits that it gets alone. */
+enum { FLUX2_GROUP_ITEMS = 16 };
+struct flux2_group {
+    const struct compute *compute;
+    const struct flux2_sizes *sizes;
+    const struct flux2_work *work;
+    const struct flux2_item *items;
+    size_t n;     /* at most FLUX2_GROUP_ITEMS */
+    bool is_last; /* the last block: nobody will read the text's tokens behind it */
+};
 
-void flux2_single_block_apply(const struct compute *compute,
-                              const struct flux2_sizes *sizes,
-                              const struct flux2_single_block *block,
-                              const struct flux2_item *item,
-                              const struct flux2_work *work);
+void flux2_double_block_apply(const struct flux2_group *group,
+                              const struct flux2_double_block *block);
+
+void flux2_single_block_apply(const struct flux2_group *group,
+                              const struct flux2_single_block *block);
 
 #endif

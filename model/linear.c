@@ -51,32 +51,50 @@ size_t linear_units(const struct linear *linear)
     return linear->outputs / width + (linear->outputs % width != 0);
 }
 
-void linear_apply_unit(const struct kernels *kernels,
-                       const struct linear *linear,
-                       const struct linear_rows *rows,
-                       size_t unit)
+struct linear linear_part(const struct linear *linear, size_t first, size_t outputs)
 {
-    size_t width = unit_width(linear), first = unit * width;
-    size_t values = unit * UNIT_PAIRS * PAIR * linear->inputs;
     const unsigned char *panels = linear->data;
-    struct product product = {
+    struct linear part = *linear;
+    part.outputs = outputs;
+    part.data = panels + first * linear->inputs * linear_element_size(linear->dtype);
+    part.bias = linear->bias != NULL ? linear->bias + first : NULL;
+    return part;
+}
+
+/* Outputs from `first` on, of one array of rows. */
+static struct product
+product_of(const struct linear *linear, const struct linear_rows *rows, size_t first)
+{
+    size_t values = first * linear->inputs * (linear->gated ? 2 : 1);
+    const unsigned char *panels = linear->data;
+    enum product_end end = rows->add ? PRODUCT_ADD : PRODUCT_STORE;
+    return (struct product){
         .rows = rows->rows,
         .inputs = linear->inputs,
-        .outputs = size_min(width, linear->outputs - first),
+        .outputs = size_min(unit_width(linear), linear->outputs - first),
         .in = rows->in,
         .in_stride = rows->in_stride,
         .panels = panels + values * linear_element_size(linear->dtype),
         .type = linear_panel_type(linear),
         .out = rows->out + first,
         .out_stride = rows->out_stride,
-        .end = PRODUCT_STORE,
+        .end = linear->gated ? PRODUCT_GATED : end,
         .bias = linear->bias != NULL ? linear->bias + first : NULL,
         .gate = rows->gate != NULL ? rows->gate + first : NULL,
     };
-    if (linear->gated)
-        product.end = PRODUCT_GATED;
-    else if (rows->add)
-        product.end = PRODUCT_ADD;
+}
+
+void linear_apply_unit(const struct kernels *kernels,
+                       const struct linear *linear,
+                       const struct linear_rows *rows,
+                       bool is_first,
+                       size_t unit)
+{
+    size_t first = unit * unit_width(linear);
+    struct product product = product_of(linear, rows, first);
+    if (is_first)
+        product.pairs_ahead =
+            UNIT_PAIRS + (first + product.outputs < linear->outputs ? 1 : 0);
     kernels->product(&product);
 }
 
@@ -85,5 +103,5 @@ void linear_apply(const struct kernels *kernels,
                   const struct linear_rows *rows)
 {
     for (size_t unit = 0; unit < linear_units(linear); unit++)
-        linear_apply_unit(kernels, linear, rows, unit);
+        linear_apply_unit(kernels, linear, rows, true, unit);
 }

@@ -44,11 +44,18 @@ struct linear_rows {
 /* The type of a layer's panels. */
 enum panel_type linear_panel_type(const struct linear *linear);
 
-/* The work in independent units, each some of the outputs. */
+/* Some of a layer's outputs as a layer of its own. `first` is a multiple of LINEAR_PART,
+ * and so is first + outputs unless that is where the layer ends. Not of a gated layer. */
+enum { LINEAR_PART = 2 * PANEL };
+struct linear linear_part(const struct linear *linear, size_t first, size_t outputs);
+
+/* The work in independent units, each some of the outputs. `is_first`: the unit's weights
+ * were not used just before, for other rows. */
 size_t linear_units(const struct linear *linear);
 void linear_apply_unit(const struct kernels *kernels,
                        const struct linear *linear,
                        const struct linear_rows *rows,
+                       bool is_first,
                        size_t unit);
 
 /* All of them, one after the other. */

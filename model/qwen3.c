@@ -140,17 +140,31 @@ static void destroy(void *self)
     free(m);
 }
 
+/* n layers of the same input, beside each other. */
+struct application {
+    const struct linear *linear;
+    float *out;
+};
+
+enum { MOST_APPLIED = 3 };
+
 static void
-apply(const struct linear *linear, const float *in, float *out, const struct buffers *b)
+apply(const struct application *applications, size_t n, const struct buffers *b)
 {
-    struct linear_rows rows = {
-        .rows = b->n,
-        .in = in,
-        .in_stride = linear->inputs,
-        .out = out,
-        .out_stride = linear->outputs,
-    };
-    compute_linear(b->compute, linear, &rows);
+    struct linear_rows rows[MOST_APPLIED];
+    struct compute_layer layers[MOST_APPLIED];
+    for (size_t i = 0; i < n; i++) {
+        const struct linear *linear = applications[i].linear;
+        rows[i] = (struct linear_rows){
+            .rows = b->n,
+            .in = b->normed,
+            .in_stride = linear->inputs,
+            .out = applications[i].out,
+            .out_stride = linear->outputs,
+        };
+        layers[i] = (struct compute_layer){linear, &rows[i], 1};
+    }
+    compute_layers(b->compute, layers, n);
 }
 
 /* The layer's result is added to the residual stream. */
@@ -170,35 +184,60 @@ static void add_to_hidden(const struct qwen3 *m,
     compute_linear(b->compute, linear, &rows);
 }
 
-/* RMSNorm of every head on its own, then rotation. */
-static void prepare_heads(const struct qwen3 *m,
-                          size_t heads,
+/* What attention needs to know of a layer to prepare its heads. */
+struct heads {
+    const struct qwen3 *m;
+    const struct layer *layer;
+    const struct buffers *b;
+};
+
+/* RMSNorm of each of `n` heads from `first` on, then rotation. x has `heads` of them. */
+static void prepare_heads(const struct heads *context,
                           const float *weight,
-                          const struct buffers *b,
+                          size_t heads,
+                          size_t first,
+                          size_t n,
                           float *x)
 {
-    struct norm_rms norm = {
-        .rows = b->n * heads,
-        .n = m->head_size,
-        .in_stride = m->head_size,
-        .out_stride = m->head_size,
-        .in = x,
-        .weight = weight,
-        .out = x,
-        .epsilon = m->epsilon,
-    };
-    m->kernels->each->norm_rms(&norm);
+    const struct qwen3 *m = context->m;
+    const struct buffers *b = context->b;
+    size_t stride = heads * m->head_size;
+    for (size_t head = first; head < first + n; head++) {
+        struct norm_rms norm = {
+            .rows = b->n,
+            .n = m->head_size,
+            .in_stride = stride,
+            .out_stride = stride,
+            .in = x + head * m->head_size,
+            .weight = weight,
+            .out = x + head * m->head_size,
+            .epsilon = m->epsilon,
+        };
+        m->kernels->each->norm_rms(&norm);
+    }
     struct rotary rotary = {
         .pairs = ROTARY_HALVES,
         .tokens = b->n,
-        .heads = heads,
+        .heads = n,
         .head_size = m->head_size,
-        .stride = heads * m->head_size,
+        .stride = stride,
         .cosine = b->cosine,
         .sine = b->sine,
-        .x = x,
+        .x = x + first * m->head_size,
     };
     m->kernels->each->rotary(&rotary);
+}
+
+/* A key head and the query heads that read it are prepared by whoever attends to it. */
+static void prepare(const void *context, size_t i, size_t key_head)
+{
+    const struct heads *heads = context;
+    const struct qwen3 *m = heads->m;
+    size_t share = m->heads / m->key_heads;
+    (void)i;
+    prepare_heads(heads, heads->layer->q_norm, m->heads, key_head * share, share,
+                  heads->b->q);
+    prepare_heads(heads, heads->layer->k_norm, m->key_heads, key_head, 1, heads->b->k);
 }
 
 static void normalise(const struct qwen3 *m, const float *weight, const struct buffers *b)
@@ -218,11 +257,9 @@ static void normalise(const struct qwen3 *m, const float *weight, const struct b
 
 static void attend(const struct qwen3 *m, const struct layer *l, const struct buffers *b)
 {
-    apply(&l->q, b->normed, b->q, b);
-    apply(&l->k, b->normed, b->k, b);
-    apply(&l->v, b->normed, b->v, b);
-    prepare_heads(m, m->heads, l->q_norm, b, b->q);
-    prepare_heads(m, m->key_heads, l->k_norm, b, b->k);
+    const struct application applications[] = {
+        {&l->q, b->q}, {&l->k, b->k}, {&l->v, b->v}};
+    apply(applications, 3, b);
     struct attention attention = {
         .queries = b->n,
         .keys = b->n,
@@ -240,7 +277,9 @@ static void attend(const struct qwen3 *m, const struct layer *l, const struct bu
         .causal = true,
         .valid_keys = b->used,
     };
-    compute_attention(b->compute, &attention, NULL, NULL);
+    const struct heads heads = {m, l, b};
+    struct compute_attention work = {&attention, 1, prepare, &heads};
+    compute_attention(b->compute, &work);
     add_to_hidden(m, &l->o, b->attended, b);
 }
 
@@ -251,8 +290,8 @@ apply_layer(const struct qwen3 *m, const struct layer *l, const struct buffers *
     attend(m, l, b);
 
     normalise(m, l->post_attention_norm, b);
-    apply(&l->gate, b->normed, b->gate, b);
-    apply(&l->up, b->normed, b->up, b);
+    const struct application applications[] = {{&l->gate, b->gate}, {&l->up, b->up}};
+    apply(applications, 2, b);
     m->kernels->each->gated(b->gate, b->up, b->n * m->mlp);
     add_to_hidden(m, &l->down, b->gate, b);
 }

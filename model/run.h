@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "model/tally.h"
 #include "model/team.h"
 
 #include <stdatomic.h>
@@ -17,6 +18,7 @@ struct run {
     struct arena *scratch;
     const atomic_bool *stop; /* may be NULL; read between blocks: a true ends the call */
     struct team *team;       /* whoever helps; NULL: nobody */
+    struct tally *tally;     /* in which layers are counted and timed; NULL: not */
 };
 
 /* ERR_CANCELED once the caller wants the call to end, else ERR_OK. */

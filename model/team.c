@@ -1,8 +1,14 @@
 #include "model/team.h"
 
+#include "base/clock.h"
+
 #include <sched.h>
 
 enum { PATIENCE = 256 }; /* looks before the processor is offered to others */
+
+/* A leader's next call follows the last one in less: to put a helper to sleep and to wake
+ * it again would take as long. */
+static const uint64_t LINGER_NANOSECONDS = 500 * 1000;
 
 void team_init(struct team *team)
 {
@@ -73,10 +79,16 @@ void team_share(struct team *team,
 
 void team_help(struct team *team, const atomic_bool *leave, struct arena *scratch)
 {
-    for (size_t looks = 1;
-         team_is_open(team) && !atomic_load_explicit(leave, memory_order_relaxed);
-         looks++) {
-        if (!take_unit(team, scratch) && looks % PATIENCE == 0)
-            (void)sched_yield();
+    uint64_t closed = 0; /* since when */
+    for (size_t looks = 1; !atomic_load_explicit(leave, memory_order_relaxed); looks++) {
+        if (take_unit(team, scratch) || looks % PATIENCE != 0)
+            continue;
+        (void)sched_yield();
+        if (team_is_open(team))
+            closed = 0;
+        else if (closed == 0)
+            closed = clock_now();
+        else if (clock_now() - closed > LINGER_NANOSECONDS)
+            return;
     }
 }

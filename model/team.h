@@ -3,11 +3,13 @@
  * into units, and whoever comes to help while the leader is at it.
  *
  *   leader    team_open ... team_share, team_share, ... team_close
- *   helper    team_help: takes units until the team is closed or it is called away
+ *   helper    team_help: takes units until the team is closed for good or it is called
+ * away
  *
  * Units do not depend on how many help, nor does what they compute. A helper may come at
  * any time, also between two calls of the same leader, and brings scratch memory of its
- * own. Helpers that find no unit wait actively, and only while the team is open.
+ * own. Helpers that find no unit wait actively, while the team is open and for half a
+ * millisecond afterwards: calls often follow each other, the steps of one picture do.
  *
  * Threads: one leader at a time, any number of helpers. Ownership: the struct is its
  * owner's and outlives everyone who helps.
@@ -46,7 +48,7 @@ void team_share(struct team *team,
                 void *context,
                 struct arena *scratch);
 
-/* Helps until the team is closed or *leave is set. */
+/* Helps until the team is closed, and is not opened again soon, or *leave is set. */
 void team_help(struct team *team, const atomic_bool *leave, struct arena *scratch);
 
 #endif

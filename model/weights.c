@@ -132,17 +132,19 @@ static bool read_raw(struct weights *weights, const struct weight_place *place, 
 }
 
 /* A tensor that a model wants, and how it is kept: as the file has it, as float32, or
- * packed, in the file's type. */
+ * packed, in the file's type, or as the filter of a convolution. */
 struct wanted {
     const char *name; /* behind the prefix */
     struct tensor_shape shape;
-    enum keep { KEEP_AS_IN_FILE, KEEP_FLOAT, KEEP_PACKED } keep;
+    enum keep { KEEP_AS_IN_FILE, KEEP_FLOAT, KEEP_PACKED, KEEP_FILTER } keep;
 
     /* KEEP_PACKED: how many values the panels take, what a row of them holds, and which
      * value of the file stands in row i of panel p at lane l; NO_VALUE: a zero. */
     size_t packed, inputs;
     size_t (*source)(const struct wanted *wanted, size_t p, size_t i, size_t l);
     size_t plain; /* gated_source: outputs before the gate's */
+
+    bool doubled; /* KEEP_FILTER: of doubled pictures; `packed` floats */
 };
 
 static const size_t NO_VALUE = SIZE_MAX;
@@ -164,25 +166,42 @@ static void pack(const struct wanted *wanted, size_t size, const void *values, v
     }
 }
 
-/* Reads, and widens or packs, by way of memory that is given back. */
+/* A kernel as float32, then as a filter, by way of room behind it. */
+static void change_to_filter(const struct wanted *wanted,
+                             enum dtype dtype,
+                             const void *raw,
+                             float *room,
+                             float *kept)
+{
+    size_t outputs = wanted->shape.sides[0], n = outputs * wanted->inputs * 9;
+    linear_widen(dtype, raw, n, room);
+    convolution_pack(room, outputs, wanted->inputs, wanted->doubled, room + n, kept);
+}
+
+/* Reads, and widens, packs or transforms, by way of memory that is given back. */
 static bool read_changed(struct weights *weights,
                          const struct wanted *wanted,
                          const struct weight_place *place,
                          void *kept)
 {
     const struct tensor *tensor = place->tensor;
-    void *raw = malloc(tensor->bytes + 1);
-    if (raw == NULL) {
+    size_t floats = wanted->keep == KEEP_FILTER ? 2 * tensor->elements : 0;
+    float *room =
+        malloc(size_add(size_multiply(floats, sizeof(float)), tensor->bytes + 1));
+    if (room == NULL) {
         (void)err_set(&weights->err, ERR_NO_MEMORY, "%s: no memory to read tensor %s",
                       safetensors_path(place->file), tensor->name);
         return false;
     }
+    void *raw = room + floats;
     bool ok = read_raw(weights, place, raw);
     if (ok && wanted->keep == KEEP_PACKED)
         pack(wanted, linear_element_size(tensor->dtype), raw, kept);
+    else if (ok && wanted->keep == KEEP_FILTER)
+        change_to_filter(wanted, tensor->dtype, raw, room, kept);
     else if (ok)
         linear_widen(tensor->dtype, raw, tensor->elements, kept);
-    free(raw);
+    free(room);
     return ok;
 }
 
@@ -200,10 +219,9 @@ static void *bind(struct weights *weights, const struct wanted *wanted, enum dty
         ERR_OK)
         return NULL;
 
-    if (wanted->keep != KEEP_FLOAT)
+    if (wanted->keep == KEEP_AS_IN_FILE || wanted->keep == KEEP_PACKED)
         *dtype = place.tensor->dtype;
-    size_t elements =
-        wanted->keep == KEEP_PACKED ? wanted->packed : place.tensor->elements;
+    size_t elements = wanted->packed > 0 ? wanted->packed : place.tensor->elements;
     if (!weights->loading) {
         struct arena measure;
         arena_init_measuring(&measure);
@@ -258,18 +276,18 @@ static size_t row_source(const struct wanted *wanted, size_t p, size_t i, size_t
     return output < wanted->shape.sides[0] ? output * wanted->inputs + i : NO_VALUE;
 }
 
-void weights_linear(struct weights *weights,
-                    struct linear *out,
-                    const char *name,
-                    size_t outputs,
-                    size_t inputs,
-                    bool bias)
+/* The shape begins with outputs and inputs; what follows is 1. */
+static void bind_layer(struct weights *weights,
+                       struct linear *out,
+                       const char *name,
+                       const struct tensor_shape *shape)
 {
     char full[NAME_SIZE];
+    size_t outputs = shape->sides[0], inputs = shape->sides[1];
     (void)snprintf(full, sizeof(full), "%s.weight", name);
     struct wanted wanted = {
         .name = full,
-        .shape = {2, {outputs, inputs}},
+        .shape = *shape,
         .keep = KEEP_PACKED,
         .packed = product_packed_size(outputs, inputs),
         .inputs = inputs,
@@ -278,6 +296,17 @@ void weights_linear(struct weights *weights,
     *out = (struct linear){.outputs = outputs, .inputs = inputs};
     out->data = bind(weights, &wanted, &out->dtype);
     remember_shape(weights, outputs, inputs);
+}
+
+void weights_linear(struct weights *weights,
+                    struct linear *out,
+                    const char *name,
+                    size_t outputs,
+                    size_t inputs,
+                    bool bias)
+{
+    struct tensor_shape shape = {2, {outputs, inputs}};
+    bind_layer(weights, out, name, &shape);
     if (bias)
         bind_bias(weights, &out->bias, name, outputs);
 }
@@ -345,38 +374,38 @@ void weights_table(struct weights *weights,
     out->data = bind(weights, &wanted, &out->dtype);
 }
 
-/* [o][i][position] is packed as [o][position][i]: neighbourhoods are laid out pixel by
- * pixel. */
-static size_t kernel_source(const struct wanted *wanted, size_t p, size_t i, size_t l)
-{
-    const size_t *sides = wanted->shape.sides;
-    size_t output = p * PANEL + l, inputs = sides[1], positions = sides[2] * sides[3];
-    if (output >= sides[0])
-        return NO_VALUE;
-    return output * wanted->inputs + i % inputs * positions + i / inputs;
-}
-
 void weights_convolution(struct weights *weights,
                          struct linear *out,
                          const char *name,
                          size_t outputs,
-                         size_t inputs,
-                         size_t side)
+                         size_t inputs)
+{
+    struct tensor_shape shape = {4, {outputs, inputs, 1, 1}};
+    bind_layer(weights, out, name, &shape);
+    bind_bias(weights, &out->bias, name, outputs);
+}
+
+void weights_filter(struct weights *weights,
+                    struct filter *out,
+                    const char *name,
+                    size_t outputs,
+                    size_t inputs)
 {
     char full[NAME_SIZE];
-    size_t row = inputs * side * side;
+    enum dtype dtype;
     (void)snprintf(full, sizeof(full), "%s.weight", name);
     struct wanted wanted = {
         .name = full,
-        .shape = {4, {outputs, inputs, side, side}},
-        .keep = KEEP_PACKED,
-        .packed = product_packed_size(outputs, row),
-        .inputs = row,
-        .source = kernel_source,
+        .shape = {4, {outputs, inputs, 3, 3}},
+        .keep = KEEP_FILTER,
+        .packed = convolution_packed_size(outputs, inputs, out->doubled),
+        .inputs = inputs,
+        .doubled = out->doubled,
     };
-    *out = (struct linear){.outputs = outputs, .inputs = row};
-    out->data = bind(weights, &wanted, &out->dtype);
-    remember_shape(weights, outputs, row);
+    out->outputs = outputs;
+    out->inputs = inputs;
+    out->panels = bind(weights, &wanted, &dtype);
+    remember_shape(weights, outputs, inputs);
     bind_bias(weights, &out->bias, name, outputs);
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/digest.h"
 #include "base/err.h"
+#include "model/kernels/convolution.h"
 #include "model/linear.h"
 
 #include <stdbool.h>
@@ -82,14 +83,20 @@ void weights_vector(struct weights *weights,
                     const char *name,
                     size_t n);
 
-/* A convolution's "<prefix><name>.weight", [outputs, inputs, side, side] in the file, as
- * the layer that it is over neighbourhoods [side, side, inputs], and its bias. */
+/* A 1x1 convolution's "<prefix><name>.weight", [outputs, inputs, 1, 1] in the file, as
+ * the layer that it is, and its bias. */
 void weights_convolution(struct weights *weights,
                          struct linear *out,
                          const char *name,
                          size_t outputs,
-                         size_t inputs,
-                         size_t side);
+                         size_t inputs);
+
+/* A 3x3 convolution's, as float32; out->doubled is set by the caller. */
+void weights_filter(struct weights *weights,
+                    struct filter *out,
+                    const char *name,
+                    size_t outputs,
+                    size_t inputs);
 
 /* What was bound so far, and what the files hold. */
 struct weights_totals {

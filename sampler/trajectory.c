@@ -164,6 +164,16 @@ unsigned trajectory_evaluations_done(const struct trajectory *trajectory)
     return trajectory->evaluations;
 }
 
+void trajectory_preview(const struct trajectory *trajectory, float *preview)
+{
+    const float *x;
+    float t;
+    if (!solver_want(trajectory->solver, &x, &t))
+        return;
+    for (size_t i = 0; i < value_count(trajectory); i++)
+        preview[i] = x[i] - t * trajectory->velocities[i];
+}
+
 const float *trajectory_latent(const struct trajectory *trajectory)
 {
     return solver_state(trajectory->solver);

@@ -51,6 +51,12 @@ void trajectory_give(struct trajectory *trajectory);
 unsigned trajectory_steps_done(const struct trajectory *trajectory);
 unsigned trajectory_evaluations_done(const struct trajectory *trajectory);
 
+/* Where the last velocity would lead in one straight step to t = 0, from the state that
+ * is next to be evaluated: the picture as far as it can be seen. preview has as many
+ * values as the latent, and their order. To be called after some trajectory_give, before
+ * the image is finished. */
+void trajectory_preview(const struct trajectory *trajectory, float *preview);
+
 /* The latent after the last whole step, [height/patch * width/patch, channels];
  * borrowed. */
 const float *trajectory_latent(const struct trajectory *trajectory);

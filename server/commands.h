@@ -20,4 +20,8 @@ int inspect_run(const struct options *options);
 /* 0 when the server on this machine says that it is ready, else 1. */
 int healthcheck_run(const struct options *options);
 
+/* Measures a model on this machine and prints what was found: 0, or 1 with the reason on
+ * stderr. */
+int bench_run(const struct options *options);
+
 #endif

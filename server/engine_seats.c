@@ -1,6 +1,9 @@
 #include "server/engine_seats.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+
+enum { WORKER_NICENESS = 5 };
 
 enum err_code seats_init(struct seats *seats, size_t n, size_t scratch, struct err *err)
 {
@@ -8,6 +11,9 @@ enum err_code seats_init(struct seats *seats, size_t n, size_t scratch, struct e
     if (seats->list == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for %zu workers", n);
     seats->n = n;
+    /* Linux has a priority for each thread (setpriority(2), notes): computing gives way
+     * to the threads that answer probes and refuse requests. */
+    seats->niceness = getpriority(PRIO_PROCESS, 0) + WORKER_NICENESS;
     for (size_t i = 0; i < n; i++) {
         struct seat *seat = &seats->list[i];
         seat->seats = seats;
@@ -45,13 +51,40 @@ struct seat *seats_find_free(struct seats *seats)
     return NULL;
 }
 
+/* A model that came later may need more than the one before. */
+static enum err_code provide_scratch(struct seat *seat, struct err *err)
+{
+    if (seat->scratch.size >= seat->need)
+        return ERR_OK;
+    arena_finish(&seat->scratch);
+    return arena_init(&seat->scratch, seat->need, err);
+}
+
+static void help(struct seat *seat)
+{
+    struct err err;
+    if (provide_scratch(seat, &err) == ERR_OK)
+        team_help(&seat->leader->round.team, &seat->leave, &seat->scratch);
+}
+
+static void lead(struct seat *seat)
+{
+    struct round *round = &seat->round;
+    round->code = provide_scratch(seat, &round->err);
+    if (round->code == ERR_OK)
+        round_execute(round, &seat->scratch);
+    else
+        team_close(&round->team);
+}
+
 static void work_begins(uv_work_t *work)
 {
     struct seat *seat = work->data;
+    (void)setpriority(PRIO_PROCESS, 0, seat->seats->niceness);
     if (seat->state == SEAT_HELPING)
-        team_help(&seat->leader->round.team, &seat->leave, &seat->scratch);
+        help(seat);
     else
-        round_execute(&seat->round, seat->seats->setting, &seat->scratch);
+        lead(seat);
 }
 
 static void work_ended(uv_work_t *work, int status)
@@ -66,11 +99,14 @@ static void work_ended(uv_work_t *work, int status)
     seats->ended(seats->context, has_led ? &seat->round : NULL);
 }
 
-void seats_lead(struct seat *seat, bool is_canceling)
+void seats_lead(struct seat *seat)
 {
     seat->state = SEAT_LEADING;
+    seat->need = seat->round.setting->scratch;
     seat->round.err = (struct err){0};
-    atomic_store(&seat->round.stop, is_canceling);
+    seat->round.took = 0;
+    seat->round.helped = false;
+    atomic_store(&seat->round.stop, false);
     team_open(&seat->round.team);
     (void)uv_queue_work(seat->seats->loop, &seat->work, work_begins, work_ended);
 }
@@ -97,7 +133,9 @@ void seats_send_helpers(struct seats *seats)
             continue;
         seat->state = SEAT_HELPING;
         seat->leader = leader;
+        seat->need = leader->need;
         leader->helpers++;
+        leader->round.helped = true;
         atomic_store(&seat->leave, false);
         (void)uv_queue_work(seats->loop, &seat->work, work_begins, work_ended);
     }
@@ -109,10 +147,4 @@ void seats_call_helpers_away(struct seats *seats)
         if (seats->list[i].state == SEAT_HELPING)
             atomic_store(&seats->list[i].leave, true);
     }
-}
-
-void seats_stop_rounds(struct seats *seats)
-{
-    for (size_t i = 0; i < seats->n; i++)
-        atomic_store(&seats->list[i].round.stop, true);
 }

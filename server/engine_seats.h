@@ -25,6 +25,7 @@ enum seat_state { SEAT_FREE, SEAT_LEADING, SEAT_HELPING };
 struct seat {
     struct seats *seats;
     struct arena scratch;
+    size_t need; /* bytes of scratch that the work at hand may take */
     enum seat_state state;
     struct round round;  /* while leading */
     size_t helpers;      /* of that round, that have not ended */
@@ -36,8 +37,8 @@ struct seat {
 struct seats {
     size_t n;
     struct seat *list;
+    int niceness; /* of the workers' threads */
     uv_loop_t *loop;
-    const struct round_setting *setting;
 
     /* On the loop's thread: a seat is free again; round is what it led, or NULL when it
      * helped. */
@@ -55,12 +56,9 @@ size_t seats_count_free(const struct seats *seats);
 /* A free seat, whose round the caller fills in before seats_lead; NULL when there is
  * none. */
 struct seat *seats_find_free(struct seats *seats);
-void seats_lead(struct seat *seat, bool is_canceling);
+void seats_lead(struct seat *seat);
 
 void seats_send_helpers(struct seats *seats);
 void seats_call_helpers_away(struct seats *seats);
-
-/* Ends the work of all rounds at their next block. */
-void seats_stop_rounds(struct seats *seats);
 
 #endif

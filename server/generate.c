@@ -31,6 +31,7 @@ static enum err_code make_request(struct request *request,
     uint64_t seed = random_u32();
     struct sampling *sampling = &request->sampling;
     *sampling = limits->defaults;
+    request->n = 1;
     request->seed_was_given = options->seed != NULL;
     if (options->seed != NULL && !text_to_unsigned(options->seed, 0, UINT32_MAX, &seed))
         return err_set(err, ERR_INVALID,
@@ -80,12 +81,11 @@ static void show_progress(const struct job *job, unsigned evaluations, uint64_t 
 
 static enum err_code do_round(struct round *round,
                               enum batcher_work work,
-                              const struct round_setting *setting,
                               struct arena *scratch,
                               struct err *err)
 {
     round->work = work;
-    round_execute(round, setting, scratch);
+    round_execute(round, scratch);
     return round->code == ERR_OK ? ERR_OK
                                  : err_set(err, round->code, "%s", round->err.message);
 }
@@ -96,9 +96,9 @@ static enum err_code do_all_rounds(struct job *job,
                                    struct arena *scratch,
                                    struct err *err)
 {
-    struct round round = {.n = 1, .jobs = {job}};
+    struct round round = {.setting = setting, .n = 1, .jobs = {job}};
     team_init(&round.team);
-    enum err_code code = do_round(&round, BATCHER_ENCODE, setting, scratch, err);
+    enum err_code code = do_round(&round, BATCHER_ENCODE, scratch, err);
     if (code == ERR_OK && job->contexts[0]->tokens_total > job->contexts[0]->tokens)
         (void)fprintf(stderr, "the prompt has %zu tokens and is cut to %zu\n",
                       job->contexts[0]->tokens_total, job->contexts[0]->tokens);
@@ -106,7 +106,7 @@ static enum err_code do_all_rounds(struct job *job,
     while (code == ERR_OK &&
            trajectory_steps_done(job->trajectory) < job->request.sampling.steps) {
         show_progress(job, trajectory_evaluations_done(job->trajectory), start);
-        code = do_round(&round, BATCHER_STEP, setting, scratch, err);
+        code = do_round(&round, BATCHER_STEP, scratch, err);
     }
     if (code != ERR_OK)
         return code;
@@ -114,7 +114,7 @@ static enum err_code do_all_rounds(struct job *job,
     show_progress(job, evaluations, start);
     job->facts.stepping = clock_now() - start;
     job->facts.evaluations = evaluations;
-    return do_round(&round, BATCHER_DECODE, setting, scratch, err);
+    return do_round(&round, BATCHER_DECODE, scratch, err);
 }
 
 static enum err_code
@@ -123,7 +123,8 @@ generate(struct model_setup *setup, const struct options *options, struct err *e
     struct request request = {0};
     struct arena scratch = {0};
     struct job *job = NULL;
-    struct round_setting setting = {setup->bundle, SLUICE_VERSION, options->png_text};
+    struct round_setting setting = {setup->bundle, SLUICE_VERSION, options->png_text,
+                                    setup->plan.scratch};
     struct request_limits limits = model_setup_limits(setup, options);
     enum err_code code = make_request(&request, options, &limits, err);
     if (code == ERR_OK)
@@ -133,7 +134,7 @@ generate(struct model_setup *setup, const struct options *options, struct err *e
     if (code == ERR_OK)
         code = arena_init(&scratch, setup->plan.scratch, err);
     if (code == ERR_OK)
-        code = job_create(&job, &request, err);
+        code = job_create(&job, &request, NULL, err);
     if (code == ERR_OK)
         code = do_all_rounds(job, &setting, &scratch, err);
     if (code == ERR_OK)

@@ -7,17 +7,17 @@
  * metrics answer when the service's connections are used up.
  *
  * Threads: create, drain, refuse and destroy by one thread, in this order. Ownership: new
- * from http_create, freed by http_destroy; engine, metrics and info are borrowed.
+ * from http_create, freed by http_destroy; engine, metrics, shelf and keys are borrowed.
  */
 #ifndef SLUICE_SERVER_HTTP_H
 #define SLUICE_SERVER_HTTP_H
 
-#include "api/request.h"
 #include "api/route.h"
 #include "base/err.h"
-#include "model/bundle.h"
+#include "server/api_keys.h"
 #include "server/engine.h"
 #include "server/metrics.h"
+#include "server/served_model.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,9 +27,14 @@ struct http_setting {
     uint16_t port, admin_port; /* 0: any free one */
     unsigned connections;      /* of the service's port */
     bool metrics_on_service;   /* probes and metrics on the service's port too */
+    bool allow_half_close;     /* a client that sends no more may wait for its answer */
+    /* Seconds that a client may take for a request's head, its body, and its answer. */
+    uint64_t header_timeout, body_timeout, response_timeout;
+    struct api_keys *keys; /* NULL: everybody may ask */
     const char *version;
-    const struct bundle_info *info;
-    struct request_limits limits;
+    const char *cors_origin;   /* whose pages may ask: an origin, or "*"; "": none */
+    const char *public_url;    /* of the service, for links; "": none are given */
+    struct model_shelf *shelf; /* where the model that is asked for now stands */
     struct engine *engine;
     struct metrics *metrics;
 };

@@ -1,21 +1,31 @@
 /*
- * http_exchange - one request and its answer, on one connection.
+ * http_exchange - one request and its answer, on one connection: its life.
  *
- *   NEW -> READING -> WAITING (suspended, the engine has the job) -> FINISHED
+ *   HEAD -> READING -> WAITING (suspended, the engine has the job) -> FINISHED
  *             \_________________________________________________/
  *
+ * What a route does stands in the table of http_route.h, how answers are sent in
+ * http_answer.h.
+ *
  * Threads: the http thread's; while WAITING the engine's thread may move it to FINISHED,
- * and resumes the connection right after. Ownership: made at a request's first call,
- * freed by http_exchange_destroy when libmicrohttpd says that the request has ended.
+ * and resumes the connection right after. Ownership: made when a request's first line is
+ * there, freed by http_exchange_destroy when libmicrohttpd says that the request has
+ * ended.
  */
 #ifndef SLUICE_SERVER_HTTP_EXCHANGE_H
 #define SLUICE_SERVER_HTTP_EXCHANGE_H
 
+#include "api/cacheable.h"
+#include "api/dialect.h"
+#include "api/form.h"
 #include "api/problem.h"
 #include "api/route.h"
 #include "base/buf.h"
+#include "server/api_keys.h"
+#include "server/client_watch.h"
 #include "server/http.h"
-#include "server/job.h"
+#include "server/http_deadlines.h"
+#include "server/http_images.h"
 #include "server/pending.h"
 
 #include <microhttpd.h>
@@ -24,16 +34,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum http_phase { HTTP_SERVING, HTTP_DRAINING, HTTP_REFUSING };
+enum http_stage { HTTP_SERVING, HTTP_DRAINING, HTTP_REFUSING };
 
 /* What all exchanges of one server share. */
 struct http_shared {
     struct http_setting setting;
-    atomic_int phase;          /* enum http_phase */
+    atomic_int stage;          /* enum http_stage */
     struct pending unanswered; /* requests that the engine was given */
+    struct client_watch *watch;
+};
+
+/* What all exchanges of one port share. */
+struct http_listener {
+    struct http_shared *shared;
+    enum route_port port;
+    struct http_deadlines *deadlines;
 };
 
 enum exchange_state {
+    EXCHANGE_HEAD,
     EXCHANGE_READING,
     EXCHANGE_WAITING,
     EXCHANGE_FINISHED,
@@ -42,32 +61,50 @@ enum exchange_state {
 enum { REQUEST_ID_SIZE = 65 };
 
 struct http_exchange {
-    struct http_shared *shared;
+    const struct http_listener *listener;
+    struct http_shared *shared; /* the listener's */
     struct MHD_Connection *connection;
-    enum route_port port;
     enum exchange_state state;
+    char *target;          /* as it was sent, no escape undone; NULL: there was none */
+    const char *target_at; /* where in the head; compared, not read */
     char method[8], request_id[REQUEST_ID_SIZE];
     bool has_route;
     enum route route;
+    enum dialect dialect; /* in which problems are told */
+    struct api_key *key;  /* whose request it is; NULL: no keys are asked for */
+    struct buf accept;    /* the Accept lines as one */
     struct buf body;
-    bool is_pending; /* counted in shared->unanswered */
-    struct job *job; /* while the engine has it, and until it is answered */
-    struct problem problem;
+    bool must_close; /* the connection, behind the answer */
+
+    bool is_pending;            /* counted in shared->unanswered */
+    struct served_model *model; /* that the request is for; held */
+    struct http_images *images; /* that it asked for, until it is answered */
+    enum form form;             /* of the answer with images */
+    bool wants_links;           /* in place of images */
+    char tag[CACHEABLE_TAG_SIZE];
+    const char *cache_control; /* NULL: no cache may keep the answer */
+    double charged;            /* to the key, in evaluations x pixels */
+    struct problem problem;    /* of an answer that is one */
 
     int status; /* of the answer; 0 until there is one */
     size_t answer_bytes;
     uint64_t arrived; /* clock_now() */
 };
 
-/* NULL without memory. */
-struct http_exchange *http_exchange_create(struct http_shared *shared,
+/* The first line is there. target: borrowed, may be NULL. NULL without memory. */
+struct http_exchange *http_exchange_create(const struct http_listener *listener,
                                            struct MHD_Connection *connection,
-                                           enum route_port port,
-                                           const char *method);
+                                           const char *target);
 void http_exchange_destroy(struct http_exchange *exchange);
 
-/* The request's headers are there. What is wrong with them is answered at once. */
-enum MHD_Result http_exchange_begin(struct http_exchange *exchange, const char *path);
+/* A request's head as libmicrohttpd tells it: path without the query, escapes undone. */
+struct http_head {
+    const char *method, *path, *version;
+};
+
+/* The head is there. What is wrong with it is answered at once. */
+enum MHD_Result http_exchange_begin(struct http_exchange *exchange,
+                                    const struct http_head *head);
 
 /* Some of its body. */
 enum MHD_Result
@@ -76,7 +113,17 @@ http_exchange_body(struct http_exchange *exchange, const char *data, size_t *len
 /* All of it, or the connection was resumed: answers, or suspends and hands over. */
 enum MHD_Result http_exchange_proceed(struct http_exchange *exchange);
 
-/* The request has ended, answered or not: writes its log line and counts it. */
-void http_exchange_report(const struct http_exchange *exchange);
+/* The request has ended, answered or not. */
+void http_exchange_end(struct http_exchange *exchange,
+                       enum MHD_RequestTerminationCode code);
+
+/* The value of a header; NULL when it is not there. */
+const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
+
+/* The value of all Accept headers; NULL when there is none. */
+const char *http_exchange_accept(const struct http_exchange *exchange);
+
+/* The connection's deadline; NULL when it has none. */
+struct http_deadline *http_exchange_deadline(struct MHD_Connection *connection);
 
 #endif

@@ -1,3 +1,4 @@
+#include "api/json_memory.h"
 #include "model/bundle.h"
 #include "server/commands.h"
 #include "server/options.h"
@@ -12,10 +13,9 @@ static int run(const struct options *options)
         enum command command;
         int (*run)(const struct options *options);
     } commands[] = {
-        {COMMAND_SERVE, serve_run},
-        {COMMAND_GENERATE, generate_run},
-        {COMMAND_INSPECT, inspect_run},
-        {COMMAND_HEALTHCHECK, healthcheck_run},
+        {COMMAND_SERVE, serve_run},     {COMMAND_GENERATE, generate_run},
+        {COMMAND_INSPECT, inspect_run}, {COMMAND_HEALTHCHECK, healthcheck_run},
+        {COMMAND_BENCH, bench_run},
     };
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (commands[i].command == options->command)
@@ -30,6 +30,7 @@ int main(int argc, char **argv)
     enum options_outcome outcome;
     struct err err;
     bundle_init();
+    json_memory_init();
     if (options_parse(&options, &outcome, argc, argv, stderr, &err) != ERR_OK) {
         (void)fprintf(stderr, "sluice: %s\n", err.message);
         return EXIT_USAGE;

@@ -3,7 +3,7 @@
 #include "base/size.h"
 
 /* What is left is for the program itself, connections, answers and the page cache. */
-enum { USABLE_PERCENT = 85 };
+enum { USABLE_PERCENT = 85, JOBS_PERCENT = 5 };
 
 struct memory_plan memory_plan_make(const struct bundle *bundle,
                                     size_t workers,
@@ -40,6 +40,20 @@ struct memory_plan memory_plan_make(const struct bundle *bundle,
     return plan;
 }
 
+void memory_plan_add_beside(struct memory_plan *plan, size_t bytes)
+{
+    plan->beside = bytes;
+    plan->total = size_add(plan->total, bytes);
+}
+
+size_t memory_plan_for_jobs(const struct memory_plan *plan, uint64_t limit)
+{
+    uint64_t usable = limit / 100 * USABLE_PERCENT;
+    uint64_t spare = usable > plan->total ? usable - plan->total : 0;
+    uint64_t bytes = spare / 2 + limit / 100 * JOBS_PERCENT;
+    return bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
+}
+
 static double mebibytes(uint64_t bytes)
 {
     return (double)bytes / (1 << 20);
@@ -59,10 +73,11 @@ memory_plan_check(const struct memory_plan *plan, uint64_t limit, struct err *er
     return err_set(
         err, ERR_NO_MEMORY,
         "%.0f MiB are needed: weights %.0f, %zu worker%s with scratch %.0f and "
-        "image %.1f each, cached prompts %.0f; of the limit of %.0f MiB only "
+        "image %.1f each, cached prompts %.0f, the model before it %.0f; of the limit of "
+        "%.0f MiB only "
         "%.0f (%d %%) are used; %s",
         mebibytes(plan->total), mebibytes(plan->weights), plan->workers,
         plan->workers == 1 ? "" : "s", mebibytes(plan->scratch), mebibytes(plan->images),
-        mebibytes(plan->contexts), mebibytes(limit), mebibytes(usable), USABLE_PERCENT,
-        advice);
+        mebibytes(plan->contexts), mebibytes(plan->beside), mebibytes(limit),
+        mebibytes(usable), USABLE_PERCENT, advice);
 }

@@ -19,6 +19,7 @@ struct memory_plan {
     size_t scratch;  /* bytes, of each worker */
     size_t images;   /* bytes, of a finished image's values, each worker */
     size_t contexts; /* bytes, of cached prompts */
+    size_t beside;   /* bytes, of another model that is served until this one is ready */
     size_t total;
 };
 
@@ -30,6 +31,12 @@ struct memory_plan memory_plan_make(const struct bundle *bundle,
                                     size_t max_batch,
                                     size_t max_pixels,
                                     size_t contexts);
+
+/* So many bytes are taken already. */
+void memory_plan_add_beside(struct memory_plan *plan, size_t bytes);
+
+/* Bytes that are left for the requests under way. */
+size_t memory_plan_for_jobs(const struct memory_plan *plan, uint64_t limit);
 
 /* ERR_NO_MEMORY when the plan does not fit the limit: says both, and what to change. */
 enum err_code

@@ -40,7 +40,7 @@ struct command_row {
     const char *name, *arguments, *summary;
 };
 
-enum { OPTION_COUNT = 26, COMMAND_COUNT = 4, FLAG_MAX = 31, SOURCE_SIZE = 40 };
+enum { OPTION_COUNT = 38, COMMAND_COUNT = 5, FLAG_MAX = 31, SOURCE_SIZE = 40 };
 
 extern const struct option option_table[OPTION_COUNT];
 extern const struct command_row command_table[COMMAND_COUNT];

@@ -275,7 +275,7 @@ enum err_code options_parse(struct options *out,
     struct parsing parsing = {find_command(name), {0}, false, warnings, err};
     if (parsing.command == NULL)
         return err_set(err, ERR_INVALID,
-                       "expected serve, generate, inspect or healthcheck, found "
+                       "expected serve, generate, inspect, healthcheck or bench, found "
                        "\"%.80s\"; sluice --help says more",
                        name);
 

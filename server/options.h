@@ -25,6 +25,7 @@ enum command {
     COMMAND_GENERATE = 2,
     COMMAND_INSPECT = 4,
     COMMAND_HEALTHCHECK = 8,
+    COMMAND_BENCH = 16,
 };
 
 struct options {
@@ -36,13 +37,19 @@ struct options {
     uint64_t port, admin_port; /* 0: any free one */
     uint64_t workers;          /* 0: one per processor that the cgroup grants */
     uint64_t max_batch;        /* requests stepped by one round */
+    uint64_t max_round;        /* milliseconds that a batch of steps may take */
     uint64_t queue;            /* requests that wait, beyond those that run */
+    const char *cors_origin;   /* "": no other origin's pages may ask */
+    const char *public_url;    /* "": no links are given */
+    uint64_t max_wait;         /* seconds that a newcomer may have to wait */
     uint64_t max_steps;
     uint64_t max_pixels;                 /* 0: the model's own limit */
     uint64_t context_cache;              /* bytes of encoded prompts kept */
     uint64_t memory_limit;               /* bytes; 0: the cgroup's or the machine's */
     uint64_t drain_delay, drain_timeout; /* seconds */
-    bool metrics_on_service, png_text;
+    uint64_t header_timeout, body_timeout, response_timeout; /* seconds */
+    const char *api_keys;                                    /* a file; "": no keys */
+    bool metrics_on_service, png_text, allow_half_close;
 
     const char *prompt, *negative_prompt; /* "" when absent */
     const char *seed;                     /* NULL: drawn */
@@ -52,6 +59,10 @@ struct options {
     const char *output; /* a file's path */
 
     bool digest; /* inspect: read all weights for it */
+
+    uint64_t seconds; /* bench: about how long */
+    uint64_t threads; /* bench: that share each piece of work */
+    bool json;        /* bench: for programs */
 };
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_VERSION };

@@ -30,11 +30,9 @@ static enum err_code encode_prompt(const struct round_setting *setting,
 }
 
 /* Makes the contexts that the cache did not have, and the trajectory with its noise. */
-static enum err_code encode(struct round *round,
-                            const struct round_setting *setting,
-                            const struct run *run,
-                            struct err *err)
+static enum err_code encode(struct round *round, const struct run *run, struct err *err)
 {
+    const struct round_setting *setting = round->setting;
     struct job *job = round->jobs[0];
     const struct bundle_info *info = bundle_info(setting->bundle);
     const struct {
@@ -64,13 +62,10 @@ static enum err_code encode(struct round *round,
 }
 
 /* One evaluation for all, then one solver update each. */
-static enum err_code step(struct round *round,
-                          const struct round_setting *setting,
-                          const struct run *run,
-                          struct err *err)
+static enum err_code step(struct round *round, const struct run *run, struct err *err)
 {
     struct velocity_item items[ROUND_MAX_JOBS * TRAJECTORY_MAX_ITEMS];
-    const struct velocity *velocity = bundle_velocity(setting->bundle);
+    const struct velocity *velocity = bundle_velocity(round->setting->bundle);
     size_t n = 0;
     for (size_t i = 0; i < round->n; i++) {
         struct job *job = round->jobs[i];
@@ -90,40 +85,44 @@ static enum err_code write_png(struct job *job,
                                const uint8_t *rgb,
                                struct err *err)
 {
+    struct buf *png = job->wants_preview ? &job->preview : &job->png;
     const struct bundle_info *info = bundle_info(setting->bundle);
     const struct sampling *sampling = &job->request.sampling;
     struct buf text;
     buf_init(&text, MAX_PARAMETERS_TEXT);
-    if (setting->png_text)
+    if (setting->png_text && !job->wants_preview)
         answer_parameters_text(&job->request, info->name, info->digest, setting->version,
                                &text);
     enum err_code code =
         text.failed ? err_set(err, ERR_NO_MEMORY, "no memory for the picture's text")
-                    : png_image_encode(&job->png, rgb, sampling->width, sampling->height,
+                    : png_image_encode(png, rgb, sampling->width, sampling->height,
                                        text.data, err);
     buf_finish(&text);
     return code;
 }
 
-static enum err_code decode(struct round *round,
-                            const struct round_setting *setting,
-                            const struct run *run,
-                            struct err *err)
+static enum err_code decode(struct round *round, const struct run *run, struct err *err)
 {
+    const struct round_setting *setting = round->setting;
     struct job *job = round->jobs[0];
     const struct autoencoder *autoencoder = bundle_autoencoder(setting->bundle);
     const struct sampling *sampling = &job->request.sampling;
     size_t values = sampling->width * sampling->height * 3;
+    size_t height = sampling->height / autoencoder->patch;
+    size_t width = sampling->width / autoencoder->patch;
     float *pixels = malloc(values * sizeof(*pixels));
+    float *preview = malloc(height * width * autoencoder->channels * sizeof(*preview));
     uint8_t *rgb = malloc(values);
     enum err_code code = ERR_OK;
-    if (pixels == NULL || rgb == NULL)
+    if (pixels == NULL || rgb == NULL || preview == NULL)
         code = err_set(err, ERR_NO_MEMORY, "no memory for %zux%zu pixels",
                        sampling->width, sampling->height);
+    if (code == ERR_OK && job->wants_preview)
+        trajectory_preview(job->trajectory, preview);
     struct latent latent = {
-        .values = trajectory_latent(job->trajectory),
-        .height = sampling->height / autoencoder->patch,
-        .width = sampling->width / autoencoder->patch,
+        .values = job->wants_preview ? preview : trajectory_latent(job->trajectory),
+        .height = height,
+        .width = width,
     };
     if (code == ERR_OK)
         code = autoencoder->decode(autoencoder->self, run, &latent, pixels, err);
@@ -132,24 +131,22 @@ static enum err_code decode(struct round *round,
         code = write_png(job, setting, rgb, err);
     }
     free(pixels);
+    free(preview);
     free(rgb);
     return code;
 }
 
-void round_execute(struct round *round,
-                   const struct round_setting *setting,
-                   struct arena *scratch)
+void round_execute(struct round *round, struct arena *scratch)
 {
     static enum err_code (*const works[BATCHER_WORK_COUNT])(
-        struct round *, const struct round_setting *, const struct run *,
-        struct err *) = {
+        struct round *, const struct run *, struct err *) = {
         [BATCHER_DECODE] = decode,
         [BATCHER_ENCODE] = encode,
         [BATCHER_STEP] = step,
     };
     uint64_t start = clock_now();
     struct run run = {.scratch = scratch, .stop = &round->stop, .team = &round->team};
-    round->code = works[round->work](round, setting, &run, &round->err);
+    round->code = works[round->work](round, &run, &round->err);
     team_close(&round->team);
     round->took = clock_now() - start;
 }

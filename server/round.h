@@ -8,24 +8,19 @@
 #ifndef SLUICE_SERVER_ROUND_H
 #define SLUICE_SERVER_ROUND_H
 
-#include "model/bundle.h"
 #include "server/batcher.h"
 #include "server/job.h"
+#include "server/round_setting.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { ROUND_MAX_JOBS = 64 };
 
-/* What a round needs of the server, constant while it serves. */
-struct round_setting {
-    const struct bundle *bundle;
-    const char *version; /* for the PNG's text */
-    bool png_text;
-};
-
 struct round {
     enum batcher_work work;
+    const struct round_setting *setting; /* of the model that all its jobs have */
     size_t n;
     struct job *jobs[ROUND_MAX_JOBS];
     atomic_bool stop; /* ends the work at the next block */
@@ -34,12 +29,11 @@ struct round {
     enum err_code code; /* ERR_OK, or why all of its jobs fail */
     struct err err;
     uint64_t took; /* nanoseconds */
+    bool helped;   /* an idle worker came: told by whoever sends helpers */
 };
 
 /* Does the work with the given scratch memory. Encoded contexts are left in the job, not
  * yet in the cache; a failure in round->code. */
-void round_execute(struct round *round,
-                   const struct round_setting *setting,
-                   struct arena *scratch);
+void round_execute(struct round *round, struct arena *scratch);
 
 #endif

@@ -3,8 +3,10 @@
 #include "server/engine.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/machine.h"
 #include "server/metrics.h"
-#include "server/model_setup.h"
+#include "server/reload.h"
+#include "server/served_model.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -16,15 +18,19 @@
 
 enum {
     SPARE_CONNECTIONS = 128, /* beyond those whose requests the engine may have */
-    LAST_ANSWERS_MILLISECONDS = 2000
+    LAST_ANSWERS_MILLISECONDS = 2000,
+    NANOSECONDS = 1000000000
 };
 
 struct server {
     const struct options *options;
-    struct model_setup model;
+    struct model_shelf shelf;
+    size_t workers;
     struct metrics metrics;
     struct engine *engine;
+    struct api_keys *keys;
     struct http *http;
+    struct reload reload;
 };
 
 /* Blocks the signal in the thread that got it, also when this returns, and gives it back
@@ -46,54 +52,70 @@ static void block_signals(sigset_t *set)
     (void)sigemptyset(set);
     (void)sigaddset(set, SIGTERM);
     (void)sigaddset(set, SIGINT);
+    (void)sigaddset(set, SIGHUP);
     action.sa_mask = *set;
     (void)pthread_sigmask(SIG_BLOCK, set, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* The shelf keeps the model. */
 static enum err_code open_model(struct server *server, struct err *err)
 {
     const struct options *options = server->options;
-    enum err_code code =
-        model_setup_open(&server->model, options, (size_t)options->workers, err);
-    return code == ERR_OK ? model_setup_load(&server->model, err) : code;
+    enum err_code code = served_model_open(&server->shelf.model, options,
+                                           (size_t)options->workers, 0, err);
+    if (code == ERR_OK)
+        server->workers = server->shelf.model->setup.plan.workers;
+    return code;
 }
 
 static enum err_code start_engine(struct server *server, struct err *err)
 {
+    const struct options *options = server->options;
+    const struct model_setup *setup = &server->shelf.model->setup;
     char threads[16];
-    (void)snprintf(threads, sizeof(threads), "%zu",
-                   engine_pool_size(server->model.plan.workers));
+    (void)snprintf(threads, sizeof(threads), "%zu", engine_pool_size(server->workers));
     if (setenv("UV_THREADPOOL_SIZE", threads, 1) != 0)
         return err_set(err, ERR_NO_MEMORY, "no memory for the environment");
-    struct engine_setting setting = {
-        .round = {server->model.bundle, SLUICE_VERSION, server->options->png_text},
-        .limits = {server->options->max_batch, server->model.plan.limits.round_items,
-                   server->model.plan.limits.round_tokens},
-        .workers = server->model.plan.workers,
-        .scratch = server->model.plan.scratch,
-        .queue = server->options->queue,
-        .context_cache = server->options->context_cache,
+    struct scheduler_setting setting = {
+        .workers = server->workers,
+        .max_batch = options->max_batch,
+        .queue = options->queue,
+        .job_memory = memory_plan_for_jobs(&setup->plan, setup->memory_limit),
+        .max_wait = options->max_wait * NANOSECONDS,
+        .context_cache = options->context_cache,
         .metrics = &server->metrics,
     };
-    return engine_create(&server->engine, &setting, err);
+    return engine_create(&server->engine, &setting, server->shelf.model, err);
 }
 
 static enum err_code start_http(struct server *server, struct err *err)
 {
     const struct options *options = server->options;
+    enum err_code code = ERR_OK;
+    if (options->api_keys[0] != '\0')
+        code = api_keys_open(&server->keys, options->api_keys, clock_now(), err);
+    if (code != ERR_OK)
+        return code;
     struct http_setting setting = {
         .host = options->host,
         .port = (uint16_t)options->port,
         .admin_port = (uint16_t)options->admin_port,
-        .connections = (unsigned)(server->model.plan.workers * options->max_batch +
+        .connections = (unsigned)(2 * server->workers * options->max_batch +
                                   options->queue + SPARE_CONNECTIONS),
         .metrics_on_service = options->metrics_on_service,
+        .allow_half_close = options->allow_half_close,
+        .header_timeout = options->header_timeout,
+        .body_timeout = options->body_timeout,
+        .response_timeout = options->response_timeout,
+        .keys = server->keys,
         .version = SLUICE_VERSION,
-        .info = bundle_info(server->model.bundle),
-        .limits = model_setup_limits(&server->model, options),
+        .cors_origin = options->cors_origin,
+        .public_url = options->public_url,
+        .shelf = &server->shelf,
         .engine = server->engine,
         .metrics = &server->metrics,
     };
@@ -102,7 +124,8 @@ static enum err_code start_http(struct server *server, struct err *err)
 
 static void log_start(const struct server *server, uint64_t took)
 {
-    const struct bundle_info *info = bundle_info(server->model.bundle);
+    const struct served_model *model = server->shelf.model;
+    const struct bundle_info *info = bundle_info(model->round.bundle);
     struct log_line line;
     log_begin(&line, "info", "ready");
     log_text(&line, "version", SLUICE_VERSION);
@@ -111,30 +134,30 @@ static void log_start(const struct server *server, uint64_t took)
     log_text(&line, "host", server->options->host);
     log_count(&line, "port", http_port(server->http, ROUTE_SERVICE));
     log_count(&line, "admin_port", http_port(server->http, ROUTE_OPERATOR));
-    log_count(&line, "workers", server->model.plan.workers);
-    log_count(&line, "memory_bytes", server->model.plan.total);
+    log_count(&line, "workers", server->workers);
+    log_count(&line, "memory_bytes", model->setup.plan.total);
     log_real(&line, "milliseconds", clock_milliseconds(took));
     log_end(&line);
 }
 
-/* Waits for a signal, at most this long; false when the time is over. */
+/* Waits for a signal to stop, at most this long; false when the time is over. A signal to
+ * reload comes too late now. */
 static bool wait_for_signal(const sigset_t *set, uint64_t seconds)
 {
     struct timespec time = {.tv_sec = (time_t)seconds};
     int signal_number;
     do {
         signal_number = sigtimedwait(set, NULL, &time);
-    } while (signal_number < 0 && errno == EINTR);
+    } while (signal_number == SIGHUP || (signal_number < 0 && errno == EINTR));
     return signal_number > 0;
 }
 
 /* Waits until the engine is idle, a second signal comes, or the time is over. */
 static bool finish_work(const struct server *server, const sigset_t *set)
 {
-    uint64_t end = clock_now() + server->options->drain_timeout * 1000000000u;
-    const struct timespec now = {0};
+    uint64_t end = clock_now() + server->options->drain_timeout * NANOSECONDS;
     while (!engine_wait_idle(server->engine, 100)) {
-        if (clock_now() >= end || sigtimedwait(set, NULL, &now) > 0)
+        if (clock_now() >= end || wait_for_signal(set, 0))
             return false;
     }
     return true;
@@ -160,9 +183,25 @@ static void drain(struct server *server, const sigset_t *set)
 
 static void stop(struct server *server)
 {
+    reload_finish(&server->reload);
     http_destroy(server->http);
+    api_keys_close(server->keys);
     engine_destroy(server->engine);
-    model_setup_finish(&server->model);
+    model_shelf_finish(&server->shelf);
+}
+
+/* Until a signal to stop comes. */
+static void serve(struct server *server, const sigset_t *signals)
+{
+    int received;
+    server->reload = (struct reload){
+        .options = server->options,
+        .shelf = &server->shelf,
+        .engine = server->engine,
+        .metrics = &server->metrics,
+    };
+    while (sigwait(signals, &received) == 0 && received == SIGHUP)
+        reload_start(&server->reload);
 }
 
 int serve_run(const struct options *options)
@@ -172,6 +211,8 @@ int serve_run(const struct options *options)
     sigset_t signals;
     uint64_t start = clock_now();
     block_signals(&signals);
+    log_writer_start();
+    model_shelf_init(&server.shelf, NULL);
     enum err_code code = open_model(&server, &err);
     if (code == ERR_OK)
         code = start_engine(&server, &err);
@@ -181,13 +222,14 @@ int serve_run(const struct options *options)
         log_message("error", "start", err.message);
         (void)fprintf(stderr, "sluice: %s\n", err.message);
         stop(&server);
+        log_writer_stop();
         return 1;
     }
     log_start(&server, clock_now() - start);
-    int received;
-    (void)sigwait(&signals, &received);
+    serve(&server, &signals);
     drain(&server, &signals);
     stop(&server);
     log_message("info", "stopped", "all accepted requests are answered");
+    log_writer_stop();
     return 0;
 }

@@ -42,6 +42,24 @@ packages_apt() {
         -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >>"$packages_log" 2>&1
 }
 
+# Installs packages for their programs: a server among them is neither started, which
+# Debian's policy-rc.d forbids for that long, nor enabled.
+packages_apt_install() ( # package...
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+        trap '$packages_as_root rm -f $policy' EXIT
+        trap 'exit 130' HUP INT TERM
+        # shellcheck disable=SC2016 # for the inner shell
+        $packages_as_root sh -c 'printf "#!/bin/sh\nexit 101\n" >"$1" && chmod 755 "$1"' sh $policy
+    fi
+    # Removing somebody's packages to make room is never right here.
+    packages_apt install --no-install-recommends --no-remove "$@" || exit 1
+    for package; do
+        [ ! -e "/lib/systemd/system/$package.service" ] ||
+            $packages_as_root systemctl --quiet disable "$package.service" >/dev/null 2>&1 || :
+    done
+)
+
 # Installs what the lists name. On failure it has said why, and returns 1.
 packages_install() {
     if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
@@ -61,9 +79,8 @@ packages_install() {
     packages_log=$(mktemp) || return 1
     # A broken third-party source fails the update; what is needed may still be found.
     packages_apt update || echo "  apt-get update failed; trying with the lists there are"
-    # Removing somebody's packages to make room is never right here.
     # shellcheck disable=SC2086 # one argument a package
-    if packages_apt install --no-install-recommends --no-remove $packages_names; then
+    if packages_apt_install $packages_names; then
         rm -f "$packages_log"
         return 0
     fi

@@ -36,6 +36,15 @@ static struct head lay_out(const struct attention *a, float *scratch)
     return head;
 }
 
+/* A softmax's sum divides what was made of its powers: fewer values than there are keys.
+ */
+static void divide(float *x, size_t n, float sum)
+{
+    float inverse = 1.0f / sum;
+    for (size_t i = 0; i < n; i++)
+        x[i] *= inverse;
+}
+
 static void apply_block(const struct kernels *kernels,
                         const struct attention *a,
                         const struct head *head,
@@ -55,10 +64,11 @@ static void apply_block(const struct kernels *kernels,
     };
     kernels->product(&product);
 
-    float scale = 1.0f / sqrtf((float)a->head_size);
+    float scale = 1.0f / sqrtf((float)a->head_size), sums[QUERY_BLOCK];
     for (size_t r = 0; r < rows; r++) {
         size_t visible = a->causal ? size_min(first + r + 1, a->valid_keys) : a->keys;
-        kernels->each->softmax(head->scores + r * head->width, visible, a->keys, scale);
+        sums[r] = kernels->each->softmax(head->scores + r * head->width, visible, a->keys,
+                                         scale);
     }
 
     product = (struct product){
@@ -72,6 +82,8 @@ static void apply_block(const struct kernels *kernels,
         .out_stride = a->out_stride,
     };
     kernels->product(&product);
+    for (size_t r = 0; r < rows; r++)
+        divide(product.out + r * a->out_stride, a->head_size, sums[r]);
 }
 
 void attention_apply_head(const struct kernels *kernels,

@@ -1,5 +1,5 @@
-/* Compiled once for each instruction set; the build defines ELEMENTWISE as the table's
- * name. */
+/* Compiled once for each instruction set; the build defines ELEMENTWISE and WINOGRAD as
+ * the tables' names. */
 #include "model/kernels/elementwise.h"
 
 #include "model/kernels/exponential.h"
@@ -80,63 +80,76 @@ static void norm_modulated(const struct norm_modulated *norm)
     }
 }
 
-/* NOLINTBEGIN(clang-analyzer-core.*): the analyzer does not know that the groups cover
- * all channels. */
-
-/* Each channel's mean, and what its distance from it is multiplied with. In double,
- * because a group of a large picture sums millions of values; one sum a channel, so that
- * vectors go across channels. */
-static void group_moments(const struct norm_group *norm, float *means, float *factors)
+static size_t pixels_of(const struct norm_group *norm, size_t unit)
 {
-    double total[NORM_MAX_CHANNELS], squares[NORM_MAX_CHANNELS];
-    size_t channels = norm->channels, width = channels / norm->groups;
-    double count = (double)norm->pixels * (double)width;
+    size_t left = norm->pixels - unit * NORM_PIXELS;
+    return left < NORM_PIXELS ? left : NORM_PIXELS;
+}
+
+/* One sum a channel, so that vectors go across channels. */
+static void group_sums(const struct norm_group *norm, size_t unit, double *sums)
+{
+    size_t channels = norm->channels;
+    const float *in = norm->in + unit * NORM_PIXELS * channels;
+    double *restrict total = sums, *restrict squares = sums + channels;
     for (size_t c = 0; c < channels; c++)
         total[c] = squares[c] = 0.0;
-    for (size_t p = 0; p < norm->pixels; p++) {
-        const float *in = norm->in + p * channels;
+    for (size_t p = 0; p < pixels_of(norm, unit); p++, in += channels) {
         for (size_t c = 0; c < channels; c++) {
             double x = (double)in[c];
             total[c] += x;
             squares[c] = fma(x, x, squares[c]);
         }
     }
-    for (size_t g = 0; g < norm->groups; g++) {
+}
+
+static void
+group_factors(const struct norm_group *norm, const double *sums, float *factors)
+{
+    size_t channels = norm->channels, width = channels / norm->groups;
+    double count = (double)norm->pixels * (double)width;
+    for (size_t first = 0; first < channels; first += width) {
         double mean = 0.0, mean_square = 0.0;
-        for (size_t c = g * width; c < (g + 1) * width; c++) {
-            mean += total[c];
-            mean_square += squares[c];
+        for (size_t unit = 0; unit < norm_group_units(norm); unit++) {
+            const double *of_unit = sums + unit * norm_group_sums(norm);
+            for (size_t c = first; c < first + width; c++) {
+                mean += of_unit[c];
+                mean_square += of_unit[channels + c];
+            }
         }
         mean /= count;
         double variance = mean_square / count - mean * mean;
         variance = variance > 0.0 ? variance : 0.0;
         double inverse = 1.0 / sqrt(variance + (double)norm->epsilon);
-        for (size_t c = g * width; c < (g + 1) * width; c++) {
-            means[c] = (float)mean;
-            factors[c] = (float)(inverse * (double)norm->weight[c]);
+        for (size_t c = first; c < first + width; c++) {
+            factors[c] = (float)mean;
+            factors[channels + c] = (float)(inverse * (double)norm->weight[c]);
         }
     }
 }
 
-static void norm_group(const struct norm_group *norm)
+static void group_apply(const struct norm_group *norm, size_t unit, const float *factors)
 {
-    float means[NORM_MAX_CHANNELS], factors[NORM_MAX_CHANNELS];
-    const float *bias = norm->bias;
-    group_moments(norm, means, factors);
-    for (size_t p = 0; p < norm->pixels; p++) {
-        const float *in = norm->in + p * norm->channels;
-        float *out = norm->out + p * norm->channels;
+    size_t channels = norm->channels, first = unit * NORM_PIXELS * channels;
+    const float *restrict means = factors, *restrict scales = factors + channels;
+    const float *restrict bias = norm->bias, *in = norm->in + first;
+    float *out = norm->out + first;
+    for (size_t p = 0; p < pixels_of(norm, unit); p++, in += channels, out += channels) {
         if (norm->silu) {
-            for (size_t c = 0; c < norm->channels; c++)
-                out[c] = sigmoid_linear(fmaf(in[c] - means[c], factors[c], bias[c]));
+            for (size_t c = 0; c < channels; c++)
+                out[c] = sigmoid_linear(fmaf(in[c] - means[c], scales[c], bias[c]));
         } else {
-            for (size_t c = 0; c < norm->channels; c++)
-                out[c] = fmaf(in[c] - means[c], factors[c], bias[c]);
+            for (size_t c = 0; c < channels; c++)
+                out[c] = fmaf(in[c] - means[c], scales[c], bias[c]);
         }
     }
 }
 
-/* NOLINTEND(clang-analyzer-core.*) */
+static void add(float *x, const float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
 
 static void
 rotate_neighbours(float *x, size_t half, const float *cosine, const float *sine)
@@ -174,27 +187,38 @@ static float largest(const float *x, size_t n)
     float lanes[LANES];
     for (size_t l = 0; l < LANES; l++)
         lanes[l] = x[l < n ? l : 0];
-    for (size_t i = LANES; i + LANES <= n; i += LANES) {
+    size_t i = LANES;
+    for (; i + LANES <= n; i += LANES) {
+        /* Kept a loop, it becomes a vector's comparison. */
+#pragma GCC unroll 1
         for (size_t l = 0; l < LANES; l++)
             lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
     }
-    for (size_t i = n / LANES * LANES; i < n; i++)
+    for (; i < n; i++)
         lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
     for (size_t l = 1; l < LANES; l++)
         lanes[0] = lanes[l] > lanes[0] ? lanes[l] : lanes[0];
     return lanes[0];
 }
 
-static void softmax(float *scores, size_t n, size_t padded, float scale)
+static float softmax(float *scores, size_t n, size_t padded, float scale)
 {
-    float most = largest(scores, n);
-    for (size_t i = 0; i < n; i++)
+    float most = largest(scores, n), lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            float power = exponential((scores[i + l] - most) * scale);
+            scores[i + l] = power;
+            lanes[l] += power;
+        }
+    }
+    for (; i < n; i++) {
         scores[i] = exponential((scores[i] - most) * scale);
-    float inverse = 1.0f / sum(scores, n);
-    for (size_t i = 0; i < n; i++)
-        scores[i] *= inverse;
-    for (size_t i = n; i < padded; i++)
+        lanes[i % LANES] += scores[i];
+    }
+    for (; i < padded; i++)
         scores[i] = 0.0f;
+    return lanes_total(lanes);
 }
 
 static void silu(float *x, size_t n)
@@ -209,17 +233,14 @@ static void gated(float *gate, const float *up, size_t n)
         gate[i] = sigmoid_linear(gate[i]) * up[i];
 }
 
-static void add(float *x, const float *y, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] += y[i];
-}
-
 const struct elementwise ELEMENTWISE = {
     .norm_rms = norm_rms,
     .norm_modulated = norm_modulated,
-    .norm_group = norm_group,
+    .group_sums = group_sums,
+    .group_factors = group_factors,
+    .group_apply = group_apply,
     .rotary = rotary,
+    .winograd = &WINOGRAD,
     .softmax = softmax,
     .silu = silu,
     .gated = gated,

@@ -13,18 +13,28 @@
 
 #include "model/kernels/norm.h"
 #include "model/kernels/rotary.h"
+#include "model/kernels/winograd.h"
 
 #include <stddef.h>
 
 struct elementwise {
     void (*norm_rms)(const struct norm_rms *norm);
     void (*norm_modulated)(const struct norm_modulated *norm);
-    void (*norm_group)(const struct norm_group *norm);
+
+    /* GroupNorm in three parts: a unit's sums, what they say of all, a unit's results. */
+    void (*group_sums)(const struct norm_group *norm, size_t unit, double *sums);
+    void (*group_factors)(const struct norm_group *norm,
+                          const double *sums,
+                          float *factors);
+    void (*group_apply)(const struct norm_group *norm, size_t unit, const float *factors);
+
     void (*rotary)(const struct rotary *rotary);
 
-    /* scores[0 .. n-1] become e^(scale (score - largest)), divided by their sum; n >= 1.
-     * Those up to `padded` become 0. */
-    void (*softmax)(float *scores, size_t n, size_t padded, float scale);
+    const struct winograd *winograd;
+
+    /* scores[0 .. n-1] become e^(scale (score - largest)), and those up to `padded` 0;
+     * n >= 1. Returns the sum, by which the caller divides what it makes of them. */
+    float (*softmax)(float *scores, size_t n, size_t padded, float scale);
 
     /* x := silu(x) = x / (1 + e^-x). */
     void (*silu)(float *x, size_t n);

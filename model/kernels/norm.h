@@ -35,14 +35,34 @@ struct norm_modulated {
 
 /* GroupNorm over [pixels, channels] (Wu and He 2018): mean and variance of all pixels
  * of each of `groups` runs of channels; then weight and bias per channel, then SiLU if
- * asked. in and out may be the same. */
-enum { NORM_MAX_CHANNELS = 4096 };
+ * asked. in and out may be the same.
+ *
+ * In units of NORM_PIXELS pixels: each unit's sums, in double because a group of a large
+ * picture has millions of values, are added up in the order of the units. */
+enum { NORM_PIXELS = 256 };
 struct norm_group {
-    size_t pixels, channels, groups; /* groups divides channels, <= NORM_MAX_CHANNELS */
+    size_t pixels, channels, groups; /* groups divides channels */
     const float *in, *weight, *bias;
     float *out;
     float epsilon;
     bool silu;
 };
+
+static inline size_t norm_group_units(const struct norm_group *norm)
+{
+    return (norm->pixels + NORM_PIXELS - 1) / NORM_PIXELS;
+}
+
+/* Each unit has, for each channel, the sum of its values and that of their squares. */
+static inline size_t norm_group_sums(const struct norm_group *norm)
+{
+    return 2 * norm->channels;
+}
+
+/* Each channel's mean, and what its distance from it is multiplied with. */
+static inline size_t norm_group_factors(const struct norm_group *norm)
+{
+    return 2 * norm->channels;
+}
 
 #endif

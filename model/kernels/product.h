@@ -47,6 +47,10 @@ struct product {
     enum product_end end;
     const float *bias; /* [outputs], or NULL; not for PRODUCT_GATED */
     const float *gate; /* [outputs], or NULL; PRODUCT_ADD only */
+
+    /* So many pairs of panels, these and what lies behind them, are read from memory
+     * soon: each is asked for while the one before it is in use. */
+    size_t pairs_ahead;
 };
 
 /* Panels that so many outputs take: an even number. */

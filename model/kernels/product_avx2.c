@@ -22,15 +22,13 @@ load(enum panel_type type, const void *panel, size_t v)
 
 /* One panel. `rows` and `type` are constants where this is inlined and the loops are
  * unrolled, so that the sums live in registers: 12 of the 16 for 6 rows. */
-static inline __attribute__((always_inline)) void fill(size_t rows,
-                                                       enum panel_type type,
-                                                       const struct product *p,
-                                                       const float *in,
-                                                       const void *panel,
-                                                       float *sums)
+static inline __attribute__((always_inline)) void
+fill(size_t rows, enum panel_type type, const struct product_place *place)
 {
     __m256 low[ROWS], high[ROWS];
-    size_t inputs = p->inputs, stride = p->in_stride;
+    size_t inputs = place->p->inputs, stride = place->p->in_stride;
+    const float *in = place->in;
+    const void *panel = place->panels;
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++)
         low[r] = high[r] = _mm256_setzero_ps();
@@ -45,54 +43,50 @@ static inline __attribute__((always_inline)) void fill(size_t rows,
     }
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) {
-        _mm256_storeu_ps(sums + r * PAIR, low[r]);
-        _mm256_storeu_ps(sums + r * PAIR + LANES, high[r]);
+        float *sums = place->sums + r * place->sums_stride;
+        _mm256_storeu_ps(sums, low[r]);
+        _mm256_storeu_ps(sums + LANES, high[r]);
     }
 }
 
-static inline __attribute__((always_inline)) void fill_rows(size_t rows,
-                                                            enum panel_type type,
-                                                            const struct product *p,
-                                                            const float *in,
-                                                            const void *panel,
-                                                            float *sums)
+static inline __attribute__((always_inline)) void
+fill_rows(size_t rows, enum panel_type type, const struct product_place *place)
 {
     switch (rows) {
     case 1:
-        fill(1, type, p, in, panel, sums);
+        fill(1, type, place);
         break;
     case 2:
-        fill(2, type, p, in, panel, sums);
+        fill(2, type, place);
         break;
     case 3:
-        fill(3, type, p, in, panel, sums);
+        fill(3, type, place);
         break;
     case 4:
-        fill(4, type, p, in, panel, sums);
+        fill(4, type, place);
         break;
     case 5:
-        fill(5, type, p, in, panel, sums);
+        fill(5, type, place);
         break;
     case 6:
-        fill(6, type, p, in, panel, sums);
+        fill(6, type, place);
         break;
     default:
         break;
     }
 }
 
-static void part(
-    size_t rows, const struct product *p, const float *in, const void *panel, float *sums)
+static void part(size_t rows, const struct product_place *place)
 {
-    switch (p->type) {
+    switch (place->p->type) {
     case PANEL_F32:
-        fill_rows(rows, PANEL_F32, p, in, panel, sums);
+        fill_rows(rows, PANEL_F32, place);
         break;
     case PANEL_F16:
-        fill_rows(rows, PANEL_F16, p, in, panel, sums);
+        fill_rows(rows, PANEL_F16, place);
         break;
     case PANEL_BF16:
-        fill_rows(rows, PANEL_BF16, p, in, panel, sums);
+        fill_rows(rows, PANEL_BF16, place);
         break;
     }
 }
@@ -100,12 +94,16 @@ static void part(
 static void tile(size_t rows, size_t n_panels, const struct product_place *place)
 {
     const struct product *p = place->p;
-    const unsigned char *bytes = place->panels;
+    const unsigned char *panels = place->panels;
     size_t panel = PANEL * p->inputs * product_value_size(p->type);
     for (size_t i = 0; i < n_panels; i++) {
-        for (size_t first = 0; first < rows; first += ROWS)
-            part(size_min(ROWS, rows - first), p, place->in + first * p->in_stride,
-                 bytes + i * panel, place->sums + first * PAIR + i * PANEL);
+        for (size_t first = 0; first < rows; first += ROWS) {
+            struct product_place share = *place;
+            share.in += first * p->in_stride;
+            share.panels = panels + i * panel;
+            share.sums += first * place->sums_stride + i * PANEL;
+            part(size_min(ROWS, rows - first), &share);
+        }
     }
 }
 

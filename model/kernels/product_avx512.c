@@ -31,6 +31,7 @@ static inline __attribute__((always_inline)) void fill(size_t rows,
     const float *in = place->in;
     const void *panels = place->panels;
     float *sums = place->sums;
+    size_t sums_stride = place->sums_stride;
 #pragma GCC unroll 12
     for (size_t r = 0; r < rows; r++)
         first[r] = second[r] = _mm512_setzero_ps();
@@ -48,9 +49,9 @@ static inline __attribute__((always_inline)) void fill(size_t rows,
     }
 #pragma GCC unroll 12
     for (size_t r = 0; r < rows; r++) {
-        _mm512_storeu_ps(sums + r * PAIR, first[r]);
+        _mm512_storeu_ps(sums + r * sums_stride, first[r]);
         if (n_panels == 2)
-            _mm512_storeu_ps(sums + r * PAIR + PANEL, second[r]);
+            _mm512_storeu_ps(sums + r * sums_stride + PANEL, second[r]);
     }
 }
 

@@ -11,7 +11,7 @@ static void tile(size_t rows, size_t n_panels, const struct product_place *place
             for (size_t i = 0; i < p->inputs; i++)
                 sum = fmaf(place->in[r * p->in_stride + i],
                            product_value(p->type, place->panels, lane + i * PANEL), sum);
-            place->sums[r * PAIR + l] = sum;
+            place->sums[r * place->sums_stride + l] = sum;
         }
     }
 }

@@ -4,6 +4,7 @@
 SLUICE_BINARY and SLUICE_SOURCE_DIR name the binary and the tree.
 """
 
+import json
 import os
 import pathlib
 import struct
@@ -102,10 +103,75 @@ class Generate(unittest.TestCase):
             self.assertEqual(left, [])
 
 
+class Bench(unittest.TestCase):
+    """Numbers are looked at for being there and fitting together, never for being high."""
+
+    def test_json(self):
+        result = run("bench", "--model", TINY, "--seconds", 1, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        found = json.loads(result.stdout)
+        self.assertRegex(found["model_digest"], r"^[0-9a-f]{64}$")
+        self.assertGreater(found["peak_gflops"], 0)
+        self.assertEqual(len(found["sizes"]), 4)
+        usual = found["sizes"][1]
+        batches = [row["batch"] for row in usual["rounds"]]
+        self.assertEqual(batches, [1, 2, 4, 8, 16][: len(batches)])
+        for work in (found["encode"], usual["decode"], *usual["rounds"]):
+            self.assertGreaterEqual(work["runs"], 1)
+            self.assertGreater(work["ms"], 0)
+            self.assertGreater(len(work["layers"]), 3)
+            counted = sum(layer["gflop"] for layer in work["layers"])
+            self.assertAlmostEqual(work["gflop"], counted, delta=1e-5 * len(work["layers"]))
+        one, many = usual["rounds"][0], usual["rounds"][-1]
+        self.assertAlmostEqual(batches[-1] * one["gflop"], many["gflop"], delta=1e-4)
+        self.assertEqual([row["evaluations"] for row in usual["pictures"]], [1, 4, 8, 20])
+        names = {row["kernel"] for row in found["single_kernels"]}
+        self.assertLessEqual({"product", "attention", "convolution", "norm_rms"}, names)
+
+    def test_arithmetic_of_the_house_model(self):
+        """One evaluation of 64 image and 32 text tokens, counted from its config; the text
+        rows of the last block need not be computed."""
+        result = run("bench", "--model", HOUSE, "--seconds", 1, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        d, mlp, text, image, context, channels = 256, 768, 32, 64, 576, 32
+        both = text + image
+        double = both * (4 * d * d + 3 * d * mlp) + 2 * both * both * d
+        single = both * (3 * d * d + 2 * d * mlp + (d + mlp) * d) + 2 * both * both * d
+        ends = text * context * d + 2 * image * channels * d
+        time = d * d * (2 + 6 + 6 + 3 + 2)
+        expected = 2 * (2 * double + 8 * single + ends + time) / 1e9
+        last = 2 * text * (d * d + 2 * d * mlp + (d + mlp) * d + 2 * both * d) / 1e9
+        found = json.loads(result.stdout)["sizes"][1]["rounds"][0]["gflop"]
+        self.assertGreaterEqual(found, expected - last - 1e-5)
+        self.assertLessEqual(found, expected + 1e-5)
+
+    def test_two_threads(self):
+        """They share the work: what is done stays the same."""
+        counted = []
+        for threads in (1, 2):
+            result = run("bench", "--model", TINY, "--seconds", 1, "--threads", threads, "--json")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            found = json.loads(result.stdout)
+            self.assertEqual(found["threads"], threads)
+            counted.append([row["gflop"] for row in found["sizes"][1]["decode"]["layers"]])
+        self.assertEqual(*counted)
+
+    def test_tables(self):
+        result = run("bench", "--model", TINY, "--seconds", 1)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for words in ("GFLOP/s a core", "batch 16", "decode", "one evaluation", "norm_group"):
+            self.assertIn(words, result.stdout)
+
+    def test_no_model(self):
+        result = run("bench", "--model", HOUSE / "nothing")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("nothing/model_index.json", result.stderr)
+
+
 class Help(unittest.TestCase):
     def test_help_and_version(self):
         self.assertEqual(run("--help").returncode, 0)
-        for command in ("serve", "generate", "inspect", "healthcheck"):
+        for command in ("serve", "generate", "inspect", "healthcheck", "bench"):
             result = run(command, "--help")
             self.assertEqual(result.returncode, 0, command)
             self.assertIn("--", result.stdout)

@@ -1,5 +1,5 @@
 /* Any body gives a request or a problem, and any problem is written as JSON. */
-#include "api/request.h"
+#include "api/request_json.h"
 
 #include <stdlib.h>
 

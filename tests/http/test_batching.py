@@ -10,7 +10,7 @@ REQUESTS = 24 if SLOW else 160
 
 class BatchingTest(unittest.TestCase):
     def test_clients_in_closed_loop(self):
-        with Server(HOUSE) as server:
+        with Server(HOUSE, "--max-round", 60000) as server:
             requests = [
                 {"prompt": f"{i % 20} birds", "seed": i, "steps": 2 + i % 4, "guidance": 1}
                 for i in range(REQUESTS)

@@ -164,8 +164,34 @@ class LogsTest(unittest.TestCase):
         logged = [entry["request_id"] for entry in self.server.events("request")]
         self.assertEqual(sorted(logged), sorted(ids))
 
+    def test_log_whose_reader_hangs(self):
+        """Twice what a pipe takes: requests are answered, and no line is lost."""
+        arguments = (BINARY, "serve", "--model", TINY, "--port=0", "--admin-port=0")
+        count = 2 * 65536 // 150
+        with subprocess.Popen(
+            (*arguments, "--drain-delay=0"),
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            bufsize=0,
+        ) as server:
+            self.addCleanup(server.kill)
+            ready = b""
+            while not ready.endswith(b"\n"):
+                ready += server.stdout.read(1)
+            connection = self.server.connect(json.loads(ready)["port"])
+            for _ in range(count):
+                answer = self.server.post({"steps": 0}, connection=connection)
+                self.assertEqual(answer.status, 422)
+            connection.close()
+            server.terminate()
+            lines = b"".join(iter(lambda: server.stdout.read(65536), b"")).splitlines()
+            self.assertEqual(server.wait(PATIENCE), 0)
+        events = [json.loads(line)["event"] for line in lines]
+        self.assertEqual(events.count("request"), count)
+        self.assertEqual(events[-1], "stopped")
+
     def test_log_that_nobody_reads(self):
-        """A full pipe is another matter; one that was closed costs only the log."""
+        """One that was closed costs only the log."""
         arguments = (BINARY, "serve", "--model", TINY, "--port=0", "--admin-port=0")
         server = subprocess.Popen(
             (*arguments, "--drain-delay=0"), env=clean_environment(), stdout=subprocess.PIPE

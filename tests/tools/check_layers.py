@@ -29,9 +29,12 @@ FOLDERS = [
             # The public headers of model; the rest of it is private to its folder.
             "model/autoencoder.h",
             "model/bundle.h",
+            "model/kernels/peak.h",
+            "model/kernels/trial.h",
             "model/pixels.h",
             "model/run.h",
             "model/scheduler_config.h",
+            "model/tally.h",
             "model/text_encoder.h",
             "model/tokenizer.h",
             "model/velocity.h",
@@ -73,7 +76,7 @@ LIBRARIES = {
     ],
     "pcre2.h": ["model/pre_tokenizer.c"],
     "utf8proc.h": ["model/tokenizer.c", "model/pre_tokenizer.c"],
-    "png.h": ["api/png_image.c"],
+    "png.h": ["api/png_image.c", "api/png_read.c"],
     "zlib.h": ["api/png_image.c"],
     "microhttpd.h": ["server/http*"],
     "uv.h": ["server/engine*"],
@@ -85,7 +88,8 @@ LIBRARIES = {
     "sys/prctl.h": ["server/*"],
     "sys/random.h": ["base/*", "server/*"],
 }
-TESTS_MAY_USE = {"jansson.h", "png.h", "zlib.h", "cblas.h", "sys/random.h"}
+TESTS_MAY_USE = {"jansson.h", "png.h", "zlib.h", "cblas.h", "sys/epoll.h", "sys/random.h",
+                 "sys/timerfd.h"}
 
 # C17 and POSIX.1-2008: open to every layer.
 SYSTEM = set(

@@ -138,8 +138,54 @@ static void test_every_short_header(void)
     }
 }
 
+/* How much a header wants image/png, and whether it names it. */
+static const struct {
+    const char *accept;
+    unsigned quality;
+    bool is_named;
+} qualities[] = {
+    {NULL, 1000, false},
+    {"", 1000, false},
+    {"*/*", 1000, false},
+    {"*/*;q=0.8", 800, false},
+    {"image/*;q=0.25", 250, true},
+    {"image/png", 1000, true},
+    {"image/png;q=1.0", 1000, true},
+    {"image/png;q=.5", 500, true},
+    {"image/png;q=0.123456", 123, true},
+    {"image/png;q=0.0001", 1, true},
+    {"image/png;q=0", 0, true},
+    {"image/png;q=0.2, image/*;q=0.9", 200, true},
+    {"image/png;q=0.2, image/png;x=1;q=0.7, image/png;q=0.3", 700, true},
+    {"text/html", 0, false},
+    {"text/html, */*;q=0.1", 100, false},
+};
+
+static void test_quality(void)
+{
+    for (size_t i = 0; i < sizeof(qualities) / sizeof(qualities[0]); i++) {
+        bool is_named = !qualities[i].is_named;
+        CHECK(accept_quality(qualities[i].accept, "image/png", &is_named) ==
+              qualities[i].quality);
+        CHECK(is_named == qualities[i].is_named);
+    }
+}
+
+static void test_join(void)
+{
+    struct buf lines;
+    buf_init(&lines, 100);
+    accept_join(&lines, "text/html");
+    CHECK(strcmp(lines.data, "text/html") == 0);
+    accept_join(&lines, "image/png;q=0.5");
+    CHECK(strcmp(lines.data, "text/html, image/png;q=0.5") == 0);
+    buf_finish(&lines);
+}
+
 int main(void)
 {
+    test_quality();
+    test_join();
     test_accept();
     test_content_type();
     test_every_short_header();

@@ -49,7 +49,9 @@ static void test_every_member(void)
     CHECK(problem.kind == PROBLEM_INVALID && problem.line == 0 && problem.allow == NULL);
     problem.line = 3;
     problem.column = 14;
-    problem.retry_after = 7;
+    problem.retry_after = 6.0011;
+    problem.wait = 30.5;
+    problem.fastest = 0.25;
     struct buf out;
     buf_init(&out, 4096);
     problem_write(&problem, "abc-1", &out);
@@ -57,7 +59,14 @@ static void test_every_member(void)
                  "{\"type\":\"/problems/invalid-request\","
                  "\"title\":\"The request asks for what cannot be done\",\"status\":422,"
                  "\"detail\":\"found 0\",\"instance\":\"abc-1\",\"field\":\"steps\","
-                 "\"line\":3,\"column\":14,\"retry_after\":7}\n") == 0);
+                 "\"line\":3,\"column\":14,\"retry_after\":7,\"retry_after_ms\":6002,"
+                 "\"predicted_wait_ms\":30500,\"fastest_ms\":250}\n") == 0);
+    CHECK(problem_retry_seconds(&problem) == 7);
+    CHECK(problem_retry_milliseconds(&problem) == 6002);
+    problem.retry_after = 0.0;
+    CHECK(problem_retry_seconds(&problem) == 0);
+    problem.retry_after = 1e300;
+    CHECK(problem_retry_seconds(&problem) == 86400);
     buf_finish(&out);
 }
 

@@ -160,8 +160,25 @@ static void test_files(void)
     folder_remove(folder);
 }
 
+static void test_doubles(void)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {{3, "3"},           {2.5, "2.5"},
+                 {0.1, "0.1"},       {2.3456789012345, "2.3456789012345"},
+                 {1e-300, "1e-300"}, {1.0000000000000002, "1.0000000000000002"}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[TEXT_NUMBER_SIZE];
+        text_from_double(text, cases[i].value);
+        CHECK(strcmp(text, cases[i].text) == 0);
+        CHECK(strtod(text, NULL) == cases[i].value);
+    }
+}
+
 int main(void)
 {
+    test_doubles();
     test_all_code_points();
     test_nothing_else();
     test_counts_characters();

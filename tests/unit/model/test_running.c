@@ -1,11 +1,12 @@
 /* The parts of a loaded bundle at work: enough scratch is enough, stopping stops, wrong
  * input is refused, an item's bytes depend on nothing else, padding is not seen, and all
- * kernels agree. */
+ * kernels agree, with helpers and without. */
 #include "model/bundle.h"
 #include "tests/check.h"
 #include "tests/lib/draw.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #define GOLDEN(name) SLUICE_SOURCE_DIR "/tests/golden/" name "/model"
@@ -13,7 +14,12 @@
 static const char *const folders[] = {GOLDEN("f32"), GOLDEN("bf16-sharded"),
                                       GOLDEN("f16-distilled"), GOLDEN("two-taps"),
                                       GOLDEN("one-head")};
-enum { FOLDERS = sizeof(folders) / sizeof(folders[0]), MOST_ITEMS = 8, MAX_TEXT = 64 };
+enum {
+    FOLDERS = sizeof(folders) / sizeof(folders[0]),
+    MOST_ITEMS = 20,
+    MAX_TEXT = 64,
+    HELPERS = 2
+};
 
 /* A loaded model and what a worker has. */
 struct work {
@@ -42,7 +48,7 @@ static void open_work(struct work *work, const char *folder, const char *kernels
     work->autoencoder = bundle_autoencoder(work->bundle);
     const size_t patch = work->info->patch;
     work->limits = (struct bundle_load_limits){
-        .max_pixels = 30 * patch * patch, .round_items = MOST_ITEMS, .round_tokens = 60};
+        .max_pixels = 30 * patch * patch, .round_items = MOST_ITEMS, .round_tokens = 250};
     CHECK_OK(
         arena_init(&work->scratch, bundle_scratch(work->bundle, &work->limits), &err),
         err);
@@ -320,6 +326,49 @@ static void test_kernels_agree(const char *folder)
     close_work(&scalar);
 }
 
+struct helper {
+    struct team *team;
+    atomic_bool leave;
+    struct arena scratch;
+    pthread_t thread;
+};
+
+static void *help(void *argument)
+{
+    struct helper *helper = argument;
+    team_help(helper->team, &helper->leave, &helper->scratch);
+    return NULL;
+}
+
+/* Whoever helps, the bytes are the same. */
+static void test_helped(const char *folder)
+{
+    struct helper helpers[HELPERS];
+    struct team team;
+    struct work alone, helped;
+    struct err err;
+    open_work(&alone, folder, NULL);
+    open_work(&helped, folder, NULL);
+    team_init(&team);
+    team_open(&team);
+    helped.run.team = &team;
+    for (size_t i = 0; i < HELPERS; i++) {
+        helpers[i].team = &team;
+        atomic_init(&helpers[i].leave, false);
+        CHECK_OK(arena_init(&helpers[i].scratch, helped.scratch.size, &err), err);
+        CHECK(pthread_create(&helpers[i].thread, NULL, help, &helpers[i]) == 0);
+    }
+    for (int i = 0; i < 5; i++)
+        expect_same(&alone, &helped);
+    team_close(&team);
+    for (size_t i = 0; i < HELPERS; i++) {
+        CHECK(pthread_join(helpers[i].thread, NULL) == 0);
+        arena_finish(&helpers[i].scratch);
+    }
+    close_work(&alone);
+    close_work(&helped);
+}
+
 int main(void)
 {
     bundle_init();
@@ -334,6 +383,7 @@ int main(void)
         free(decode(&work, 1, 30));
         close_work(&work);
         test_kernels_agree(folders[i]);
+        test_helped(folders[i]);
     }
     return 0;
 }

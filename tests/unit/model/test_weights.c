@@ -53,7 +53,8 @@ static void write_model(void)
 
 /* A model of all kinds of layers. */
 struct model {
-    struct linear layer, convolution, table, plain, gated;
+    struct linear layer, table, plain, gated;
+    struct filter filter;
     const float *vector;
 };
 
@@ -61,7 +62,8 @@ static void bind_model(struct weights *weights, struct model *model)
 {
     weights_prefix(weights, "%s.", "m");
     weights_linear(weights, &model->layer, "layer", OUT, IN, true);
-    weights_convolution(weights, &model->convolution, "conv", OUT, IN, SIDE);
+    model->filter.doubled = true;
+    weights_filter(weights, &model->filter, "conv", OUT, IN);
     weights_table(weights, &model->table, "table", OUT, IN);
     model->plain = (struct linear){.outputs = WIDE};
     model->gated = (struct linear){.outputs = OUT};
@@ -101,20 +103,17 @@ static void expect_gated(const struct linear *layer, const float *values)
 
 static void expect_model(const struct model *model)
 {
-    static float kernel[OUT * IN * SIDE * SIDE];
-    const size_t positions = (size_t)SIDE * SIDE;
+    const size_t n = convolution_packed_size(OUT, IN, true);
+    float *filter = malloc((n + (size_t)OUT * IN) * sizeof(*filter));
+    CHECK(filter != NULL);
     CHECK(model->layer.outputs == OUT && model->layer.inputs == IN);
     expect_packed(&model->layer, file.layer);
     CHECK(memcmp(model->layer.bias, file.bias, sizeof(file.bias)) == 0);
-    /* [o][i][y][x] became [o][y][x][i]. */
-    for (size_t o = 0; o < OUT; o++) {
-        for (size_t k = 0; k < positions * IN; k++)
-            kernel[o * positions * IN + k] =
-                file.kernel[o * positions * IN + k % IN * positions + k / IN];
-    }
-    CHECK(model->convolution.inputs == positions * IN);
-    expect_packed(&model->convolution, kernel);
-    CHECK(memcmp(model->convolution.bias, file.bias, sizeof(file.bias)) == 0);
+    convolution_pack(file.kernel, OUT, IN, true, filter + n, filter);
+    CHECK(model->filter.inputs == IN && model->filter.outputs == OUT);
+    CHECK(memcmp(model->filter.panels, filter, n * sizeof(*filter)) == 0);
+    CHECK(memcmp(model->filter.bias, file.bias, sizeof(file.bias)) == 0);
+    free(filter);
     CHECK(model->table.dtype == DTYPE_BF16);
     CHECK(memcmp(model->table.data, file.table, sizeof(file.table)) == 0);
     CHECK(model->plain.inputs == IN && model->gated.inputs == IN);
@@ -183,9 +182,8 @@ static void test_distinct_shapes(void)
     bind_model(weights, &model);
     bind_model(weights, &model);
     weights_each_shape(weights, count_shape, counts);
-    CHECK(counts[0] == 3); /* the gated layer's is the plain one's of another name */
-    CHECK(counts[1] ==
-          (OUT * 1000 + IN) + (OUT * 1000 + IN * SIDE * SIDE) + (WIDE * 1000 + IN));
+    CHECK(counts[0] == 2); /* the filter's and the gated layer's are those of others */
+    CHECK(counts[1] == (OUT * 1000 + IN) + (WIDE * 1000 + IN));
     weights_close(weights);
 }
 

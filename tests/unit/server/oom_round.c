@@ -27,7 +27,7 @@ static void open_work(struct work *work)
     CHECK_OK(bundle_load(work->bundle, &err), err);
     CHECK_OK(arena_init(&work->scratch, bundle_scratch(work->bundle, &limits), &err),
              err);
-    work->setting = (struct round_setting){work->bundle, "1.2.3", true};
+    work->setting = (struct round_setting){work->bundle, "1.2.3", true, 0};
 }
 
 static enum err_code
@@ -35,8 +35,9 @@ execute(const struct work *work, enum batcher_work kind, struct job *job, struct
 {
     static struct round round;
     struct arena scratch = work->scratch;
-    round = (struct round){.work = kind, .n = 1, .jobs = {job}};
-    round_execute(&round, &work->setting, &scratch);
+    round =
+        (struct round){.work = kind, .setting = &work->setting, .n = 1, .jobs = {job}};
+    round_execute(&round, &scratch);
     *err = round.err;
     CHECK(round.code == ERR_OK || round.code == round.err.code);
     return round.code;
@@ -65,7 +66,7 @@ run(const struct work *work, double guidance, struct buf *png, struct err *err)
             {.seed = 7, .steps = 2, .width = 48, .height = 80, .guidance = guidance},
     };
     CHECK(request.prompt != NULL && request.negative_prompt != NULL);
-    enum err_code code = job_create(&job, &request, err);
+    enum err_code code = job_create(&job, &request, NULL, err);
     if (code == ERR_OK)
         code = finish(work, job, err);
     else

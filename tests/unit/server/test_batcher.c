@@ -171,9 +171,11 @@ static void test_even_split(void)
     static struct state s;
     for (size_t n = 1; n <= 64; n++) {
         for (size_t workers = 1; workers <= 8; workers++) {
-            s = (struct state){.n = n, .free_workers = workers, .limits = {64, 64, 6400}};
+            s = (struct state){
+                .n = n, .free_workers = workers, .limits = {64, 64, 6400, 0.0}};
             for (size_t i = 0; i < n; i++)
-                s.ready[i] = (struct batcher_ready){BATCHER_STEP, 1, 100};
+                s.ready[i] = (struct batcher_ready){
+                    .work = BATCHER_STEP, .items = 1, .tokens = 100};
             plan(&s);
             CHECK(s.n_rounds == (n < workers ? n : workers));
             for (size_t r = 0; r < s.n_rounds; r++)
@@ -181,9 +183,10 @@ static void test_even_split(void)
             CHECK(count_waiting(&s, BATCHER_STEP) == 0);
         }
     }
-    s = (struct state){.n = 16, .free_workers = 2, .limits = {16, 32, 100000}};
+    s = (struct state){.n = 16, .free_workers = 2, .limits = {16, 32, 100000, 0.0}};
     for (size_t i = 0; i < 16; i++)
-        s.ready[i] = (struct batcher_ready){BATCHER_STEP, 2, 128};
+        s.ready[i] =
+            (struct batcher_ready){.work = BATCHER_STEP, .items = 2, .tokens = 128};
     plan(&s);
     CHECK(s.n_rounds == 2 && s.jobs[0] == 8 && s.jobs[1] == 8);
     for (size_t i = 0; i < 16; i++)
@@ -193,10 +196,11 @@ static void test_even_split(void)
 /* A request beyond the limits runs alone, and the others run beside it. */
 static void test_oversized(void)
 {
-    struct state s = {.n = 4, .free_workers = 2, .limits = {16, 8, 1000}};
-    s.ready[0] = (struct batcher_ready){BATCHER_STEP, 2, 5000};
+    struct state s = {.n = 4, .free_workers = 2, .limits = {16, 8, 1000, 0.0}};
+    s.ready[0] = (struct batcher_ready){.work = BATCHER_STEP, .items = 2, .tokens = 5000};
     for (size_t i = 1; i < 4; i++)
-        s.ready[i] = (struct batcher_ready){BATCHER_STEP, 1, 100};
+        s.ready[i] =
+            (struct batcher_ready){.work = BATCHER_STEP, .items = 1, .tokens = 100};
     plan(&s);
     CHECK(s.n_rounds == 2 && s.rounds[0] == 0 && s.jobs[0] == 1 && s.jobs[1] == 3);
     s.free_workers = 0;
@@ -206,6 +210,46 @@ static void test_oversized(void)
     s.free_workers = 3;
     plan(&s);
     CHECK(s.n_rounds == 0);
+}
+
+/* A step whose deadline does not bear another round's wait goes before decodes and
+ * encodes that are due later; one worker is enough for that. */
+static void test_pressed(void)
+{
+    struct state s = {.n = 3, .free_workers = 1, .limits = {16, 8, 1000, 0.0}};
+    struct batcher_ready *step = &s.ready[0];
+    s.ready[1].work = BATCHER_DECODE;
+    s.ready[2].work = BATCHER_ENCODE;
+    *step = (struct batcher_ready){
+        .work = BATCHER_STEP, .items = 1, .tokens = 100, .seconds = 0.1, .pace = 0.15};
+    plan(&s);
+    CHECK(s.n_rounds == 1 && s.rounds[0] == 0 && s.rounds[1] == BATCHER_WAIT);
+    s.free_workers = 2;
+    plan(&s);
+    CHECK(s.n_rounds == 2 && s.rounds[0] == 1 && s.rounds[1] == 0);
+    CHECK(s.rounds[2] == BATCHER_WAIT);
+    s.free_workers = 3;
+    plan(&s);
+    CHECK(s.n_rounds == 3 && s.rounds[0] == 2 && s.rounds[1] == 0 && s.rounds[2] == 1);
+    s.free_workers = 1;
+    step->pace = 0.3; /* it can wait */
+    plan(&s);
+    CHECK(s.n_rounds == 1 && s.rounds[1] == 0);
+    step->pace = 0.0;
+    plan(&s);
+    CHECK(s.rounds[1] == 0);
+    s.ready[2] = s.ready[0];
+    s.ready[2].pace = 0.05;
+    s.ready[0].work = BATCHER_ENCODE; /* all that is due before it is done first */
+    plan(&s);
+    CHECK(s.n_rounds == 1 && s.rounds[1] == 0);
+}
+
+static void test_due(void)
+{
+    CHECK(batcher_due(100, 0, 0.0, 50) == 150);
+    CHECK(batcher_due(100, 0, 2.0, 50) == 150 + UINT64_C(8000000000));
+    CHECK(batcher_due(100, 777, 2.0, 50) == 777);
 }
 
 /* --- an hour of traffic ----------------------------------------------------------- */
@@ -267,7 +311,7 @@ static void start_rounds(struct simulation *sim)
 {
     static struct state s;
     size_t workers[WORKERS] = {0}, who[PLACES] = {0};
-    s = (struct state){.limits = {16, 32, 4096}};
+    s = (struct state){.limits = {16, 32, 4096, 0.0}};
     for (size_t w = 0; w < WORKERS; w++) {
         if (sim->free_at[w] <= sim->now)
             workers[s.free_workers++] = w;
@@ -277,7 +321,8 @@ static void start_rounds(struct simulation *sim)
         if (job->worker >= 0)
             continue;
         who[s.n] = sim->running[i];
-        s.ready[s.n++] = (struct batcher_ready){job->work, job->items, job->tokens};
+        s.ready[s.n++] = (struct batcher_ready){
+            .work = job->work, .items = job->items, .tokens = job->tokens};
     }
     plan(&s);
     expect_rounds(&s);
@@ -356,6 +401,8 @@ int main(void)
     test_random_states();
     test_even_split();
     test_oversized();
+    test_pressed();
+    test_due();
     test_an_hour();
     return 0;
 }

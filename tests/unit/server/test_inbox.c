@@ -1,39 +1,51 @@
-/* Jobs cross in order, up to a limit, until it closes; the end of all can be awaited. */
+/* Jobs cross in order until it closes; the end of all can be awaited. */
 #include "base/clock.h"
 #include "server/inbox.h"
+#include "server/served_model.h"
 #include "tests/check.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
-enum { LIMIT = 5, PRODUCERS = 3, EACH = 4000 };
+enum { SEVERAL = 5, PRODUCERS = 3, EACH = 4000 };
 
-static void test_order_and_limit(void)
+static enum err_code put(struct inbox *inbox, struct list_node *node, struct err *err)
+{
+    struct list one;
+    list_init(&one);
+    list_append(&one, node);
+    return inbox_put(inbox, &one, 1, err);
+}
+
+static size_t count(const struct list *jobs)
+{
+    size_t n = 0;
+    for (struct list_node *node = list_first(jobs); node != NULL;
+         node = list_next(jobs, node))
+        n++;
+    return n;
+}
+
+static void test_order(void)
 {
     struct inbox inbox;
     struct list jobs;
-    struct list_node nodes[LIMIT + 1] = {0};
-    enum inbox_mode mode = INBOX_QUITTING;
+    struct list_node nodes[SEVERAL + 1] = {0};
     struct err err = {0};
     list_init(&jobs);
-    inbox_init(&inbox, LIMIT);
-    CHECK(inbox_take(&inbox, &jobs, &mode) == 0 && mode == INBOX_OPEN);
-    for (size_t i = 0; i < LIMIT; i++)
-        CHECK_OK(inbox_put(&inbox, &nodes[i], &err), err);
-    CHECK(inbox_put(&inbox, &nodes[LIMIT], &err) == ERR_BUSY);
-    CHECK(strstr(err.message, "5 requests") != NULL);
-    CHECK(inbox_take(&inbox, &jobs, &mode) == LIMIT);
-    /* Taken is not done: there is still no place. */
-    CHECK(inbox_put(&inbox, &nodes[LIMIT], &err) == ERR_BUSY);
-    inbox_done(&inbox);
-    CHECK_OK(inbox_put(&inbox, &nodes[LIMIT], &err), err);
-    CHECK(inbox_take(&inbox, &jobs, &mode) == 1); /* behind those that were taken */
-    for (size_t i = 0; i <= LIMIT; i++)
+    inbox_init(&inbox);
+    CHECK(inbox_take(&inbox, &jobs).mode == INBOX_OPEN && list_is_empty(&jobs));
+    for (size_t i = 0; i < SEVERAL; i++)
+        CHECK_OK(put(&inbox, &nodes[i], &err), err);
+    (void)inbox_take(&inbox, &jobs);
+    CHECK(count(&jobs) == SEVERAL);
+    CHECK_OK(put(&inbox, &nodes[SEVERAL], &err), err);
+    (void)inbox_take(&inbox, &jobs); /* behind those that were taken */
+    for (size_t i = 0; i <= SEVERAL; i++) {
         CHECK(list_pop(&jobs) == &nodes[i]);
-    CHECK(list_is_empty(&jobs));
-    for (size_t i = 0; i < LIMIT; i++)
+        CHECK(!pending_wait(&inbox.pending, 0)); /* taken is not done */
         inbox_done(&inbox);
-    CHECK(pending_wait(&inbox.pending, 0));
+    }
+    CHECK(list_is_empty(&jobs) && pending_wait(&inbox.pending, 0));
     inbox_finish(&inbox);
 }
 
@@ -43,24 +55,39 @@ static void test_modes(void)
     struct inbox inbox;
     struct list jobs;
     struct list_node first = {0}, second = {0};
-    enum inbox_mode mode;
     struct err err = {0};
     list_init(&jobs);
-    inbox_init(&inbox, LIMIT);
-    CHECK_OK(inbox_put(&inbox, &first, &err), err);
+    inbox_init(&inbox);
+    CHECK_OK(put(&inbox, &first, &err), err);
     inbox_set_mode(&inbox, INBOX_CANCELING);
     inbox_set_mode(&inbox, INBOX_OPEN);
-    CHECK(inbox_put(&inbox, &second, &err) == ERR_CANCELED);
+    CHECK(put(&inbox, &second, &err) == ERR_CANCELED);
     CHECK(strstr(err.message, "shutting down") != NULL);
     CHECK(inbox.pending.count == 1);
-    CHECK(inbox_take(&inbox, &jobs, &mode) == 1 && mode == INBOX_CANCELING);
-    CHECK(list_first(&jobs) == &first);
+    CHECK(inbox_take(&inbox, &jobs).mode == INBOX_CANCELING);
+    CHECK(list_first(&jobs) == &first && count(&jobs) == 1);
     inbox_set_mode(&inbox, INBOX_QUITTING);
     inbox_set_mode(&inbox, INBOX_CANCELING);
-    CHECK(inbox_take(&inbox, &jobs, &mode) == 0 && mode == INBOX_QUITTING);
-    CHECK(inbox_put(&inbox, &second, NULL) == ERR_CANCELED);
+    CHECK(inbox_take(&inbox, &jobs).mode == INBOX_QUITTING);
+    CHECK(put(&inbox, &second, NULL) == ERR_CANCELED);
     inbox_done(&inbox);
     CHECK(pending_wait(&inbox.pending, 0));
+    inbox_finish(&inbox);
+}
+
+/* The newest model is given once; one that nobody took comes back. */
+static void test_models(void)
+{
+    static struct served_model first, second;
+    struct inbox inbox;
+    struct list jobs;
+    list_init(&jobs);
+    inbox_init(&inbox);
+    CHECK(inbox_take(&inbox, &jobs).model == NULL);
+    CHECK(inbox_put_model(&inbox, &first) == NULL);
+    CHECK(inbox_put_model(&inbox, &second) == &first);
+    CHECK(inbox_take(&inbox, &jobs).model == &second);
+    CHECK(inbox_take(&inbox, &jobs).model == NULL);
     inbox_finish(&inbox);
 }
 
@@ -94,8 +121,7 @@ struct job {
 struct shared {
     struct inbox inbox;
     struct job jobs[PRODUCERS][EACH];
-    atomic_size_t refused;
-    size_t seen[PRODUCERS], most; /* the consumer's own */
+    size_t seen[PRODUCERS]; /* the consumer's own */
 };
 
 struct producer {
@@ -107,16 +133,11 @@ static void *produce(void *argument)
 {
     const struct producer *self = argument;
     struct shared *shared = self->shared;
-    for (size_t i = 0; i < EACH;) {
+    for (size_t i = 0; i < EACH; i++) {
         struct job *job = &shared->jobs[self->number][i];
         job->producer = self->number;
         job->number = i;
-        const enum err_code code = inbox_put(&shared->inbox, &job->node, NULL);
-        CHECK(code == ERR_OK || code == ERR_BUSY);
-        if (code == ERR_OK)
-            i++;
-        else
-            atomic_fetch_add(&shared->refused, 1);
+        CHECK(put(&shared->inbox, &job->node, NULL) == ERR_OK);
     }
     return NULL;
 }
@@ -130,8 +151,7 @@ static void *consume(void *argument)
         struct list jobs;
         struct list_node *node;
         list_init(&jobs);
-        const size_t n = inbox_take(&shared->inbox, &jobs, &mode);
-        shared->most = n > shared->most ? n : shared->most;
+        mode = inbox_take(&shared->inbox, &jobs).mode;
         while ((node = list_pop(&jobs)) != NULL) {
             const struct job *job = list_entry(node, struct job, node);
             CHECK(job->number == shared->seen[job->producer]++);
@@ -146,7 +166,7 @@ static void test_threads(void)
     static struct shared shared;
     pthread_t consumer, threads[PRODUCERS];
     struct producer producers[PRODUCERS];
-    inbox_init(&shared.inbox, LIMIT);
+    inbox_init(&shared.inbox);
     CHECK(pthread_create(&consumer, NULL, consume, &shared) == 0);
     for (size_t i = 0; i < PRODUCERS; i++) {
         producers[i] = (struct producer){&shared, i};
@@ -159,7 +179,6 @@ static void test_threads(void)
     CHECK(pthread_join(consumer, NULL) == 0);
     for (size_t i = 0; i < PRODUCERS; i++)
         CHECK(shared.seen[i] == EACH);
-    CHECK(shared.most <= LIMIT);
     inbox_finish(&shared.inbox);
 }
 
@@ -190,8 +209,9 @@ static void test_waiting_is_woken(void)
 
 int main(void)
 {
-    test_order_and_limit();
+    test_order();
     test_modes();
+    test_models();
     test_waiting_ends();
     test_threads();
     test_waiting_is_woken();

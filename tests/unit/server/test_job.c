@@ -9,7 +9,10 @@
 
 /* The picture, as a matrix: from (row) and to. */
 static const bool allowed[JOB_STATE_COUNT][JOB_STATE_COUNT] = {
-    [JOB_QUEUED] = {[JOB_ENCODING] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
+    [JOB_QUEUED] = {[JOB_ENCODING] = true,
+                    [JOB_DONE] = true,
+                    [JOB_FAILED] = true,
+                    [JOB_CANCELED] = true},
     [JOB_ENCODING] = {[JOB_STEPPING] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
     [JOB_STEPPING] = {[JOB_DECODING] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
     [JOB_DECODING] = {[JOB_DONE] = true, [JOB_FAILED] = true, [JOB_CANCELED] = true},
@@ -24,7 +27,7 @@ static struct job *create(double guidance)
                               .prompt_bytes = 5,
                               .sampling = {.guidance = guidance, .steps = 3}};
     CHECK(request.prompt != NULL && request.negative_prompt != NULL);
-    CHECK_OK(job_create(&job, &request, &err), err);
+    CHECK_OK(job_create(&job, &request, NULL, &err), err);
     CHECK(request.prompt == NULL && request.negative_prompt == NULL);
     return job;
 }
@@ -32,7 +35,7 @@ static struct job *create(double guidance)
 static void test_create(void)
 {
     struct job *job = create(1.0);
-    CHECK(job->state == JOB_QUEUED && !job->in_round && !job_is_over(job));
+    CHECK(job->state == JOB_QUEUED && job->round == NULL && !job_is_over(job));
     CHECK(strcmp(job->request.prompt, "a cat") == 0 && job->request.sampling.steps == 3);
     CHECK(job->n_contexts == 1 && job->contexts[0] == NULL);
     CHECK(job->png.data == NULL && !job->png.failed && job->png.limit > 1000000);

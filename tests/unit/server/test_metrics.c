@@ -1,4 +1,5 @@
 /* The text is in Prometheus's format, and its numbers are those that were observed. */
+#include "server/batcher.h"
 #include "server/metrics.h"
 #include "tests/check.h"
 
@@ -7,15 +8,24 @@
 #include <pthread.h>
 #include <string.h>
 
-static const struct bundle_info info = {.family = "FLUX.2-klein", .digest = "0123abcd"};
+static const struct bundle_info info = {
+    .family = "FLUX.2-klein", .digest = "0123abcd", .kernels = "scalar"};
 
-static char *write_text(const struct metrics *metrics)
+static const struct metrics_reader plain = {&info, "1.2.3", false};
+static const struct metrics_reader open_reader = {&info, "1.2.3", true};
+
+static char *write_for(const struct metrics *metrics, const struct metrics_reader *reader)
 {
     struct buf out;
     buf_init(&out, (size_t)1 << 20);
-    metrics_write(metrics, &info, "1.2.3", &out);
+    metrics_write(metrics, reader, &out);
     CHECK(!out.failed);
     return buf_take(&out, NULL);
+}
+
+static char *write_text(const struct metrics *metrics)
+{
+    return write_for(metrics, &plain);
 }
 
 /* The value of the line that begins with `series` and a blank; exits when it is not
@@ -157,7 +167,9 @@ static void check_buckets(const char *text, const char *name, const char *label)
         buckets++;
     }
     CHECK(buckets > 5 && isinf(bound) != 0);
-    (void)snprintf(series, sizeof(series), "%s_count{%s}", name, label);
+    const size_t n = strlen(label);
+    (void)snprintf(series, sizeof(series), n > 0 ? "%s_count{%.*s}" : "%s_count%.*s",
+                   name, n > 0 ? (int)n - 1 : 0, label);
     expect_value(text, series, last);
 }
 
@@ -180,10 +192,10 @@ static void test_empty(void)
     check_text(text);
     expect_value(text,
                  "sluice_build_info{version=\"1.2.3\",family=\"FLUX.2-klein\","
-                 "digest=\"0123abcd\"}",
+                 "digest=\"0123abcd\",kernels=\"scalar\"}",
                  1.0);
     expect_value(text, "sluice_images_total", 0.0);
-    expect_value(text, "sluice_batch_requests_count{}", 0.0);
+    expect_value(text, "sluice_batch_requests_count", 0.0);
     CHECK(strstr(text, "sluice_http_requests_total{") == NULL);
     free(text);
 }
@@ -191,12 +203,12 @@ static void test_empty(void)
 static void test_counters(void)
 {
     static struct metrics metrics;
-    atomic_store(&metrics.images, 3);
-    atomic_store(&metrics.evaluations, UINT64_C(12345678901));
-    atomic_store(&metrics.joined, 4);
-    atomic_store(&metrics.queued, 5);
-    atomic_store(&metrics.running, 6);
-    atomic_store(&metrics.context_bytes, 7000);
+    metrics_add(&metrics, METRIC_IMAGES, 0, 3.0);
+    metrics_add(&metrics, METRIC_EVALUATIONS, 0, 12345678901.0);
+    metrics_add(&metrics, METRIC_JOINED, 0, 4.0);
+    metrics_set(&metrics, METRIC_QUEUE_LENGTH, 5.0);
+    metrics_set(&metrics, METRIC_RUNNING, 6.0);
+    metrics_set(&metrics, METRIC_CONTEXT_CACHE_BYTES, 7000.0);
     metrics_count_answer(&metrics, ROUTE_GENERATE, 200);
     metrics_count_answer(&metrics, ROUTE_GENERATE, 200);
     metrics_count_answer(&metrics, ROUTE_GENERATE, 422);
@@ -228,15 +240,15 @@ static void test_counters(void)
 static void test_buckets(void)
 {
     static struct metrics metrics;
-    metrics_observe_batch(&metrics, 1);
-    metrics_observe_batch(&metrics, 4);
-    metrics_observe_batch(&metrics, 5);
-    metrics_observe_batch(&metrics, 64);
-    metrics_observe_batch(&metrics, 65);
-    metrics_observe_round(&metrics, BATCHER_STEP, 1000000); /* a millisecond */
-    metrics_observe_round(&metrics, BATCHER_STEP, 1000001);
-    metrics_observe_round(&metrics, BATCHER_DECODE, 0);
-    metrics_observe_request(&metrics, UINT64_C(3600) * 1000000000);
+    metrics_observe(&metrics, HISTOGRAM_BATCH_REQUESTS, 0, 1);
+    metrics_observe(&metrics, HISTOGRAM_BATCH_REQUESTS, 0, 4);
+    metrics_observe(&metrics, HISTOGRAM_BATCH_REQUESTS, 0, 5);
+    metrics_observe(&metrics, HISTOGRAM_BATCH_REQUESTS, 0, 64);
+    metrics_observe(&metrics, HISTOGRAM_BATCH_REQUESTS, 0, 65);
+    metrics_observe(&metrics, HISTOGRAM_ROUND, BATCHER_STEP, 0.001);
+    metrics_observe(&metrics, HISTOGRAM_ROUND, BATCHER_STEP, 0.0010001);
+    metrics_observe(&metrics, HISTOGRAM_ROUND, BATCHER_DECODE, 0.0);
+    metrics_observe(&metrics, HISTOGRAM_REQUEST, 0, 3600.0);
     char *text = write_text(&metrics);
     check_text(text);
     expect_value(text, "sluice_batch_requests_bucket{le=\"1\"}", 1.0);
@@ -245,15 +257,15 @@ static void test_buckets(void)
     expect_value(text, "sluice_batch_requests_bucket{le=\"6\"}", 3.0);
     expect_value(text, "sluice_batch_requests_bucket{le=\"64\"}", 4.0);
     expect_value(text, "sluice_batch_requests_bucket{le=\"+Inf\"}", 5.0);
-    expect_value(text, "sluice_batch_requests_sum{}", 139.0);
+    expect_value(text, "sluice_batch_requests_sum", 139.0);
     expect_value(text, "sluice_round_seconds_bucket{work=\"step\",le=\"0.001\"}", 1.0);
     expect_value(text, "sluice_round_seconds_bucket{work=\"step\",le=\"0.0025\"}", 2.0);
-    expect_value(text, "sluice_round_seconds_sum{work=\"step\",}", 0.002);
+    expect_value(text, "sluice_round_seconds_sum{work=\"step\"}", 0.002);
     expect_value(text, "sluice_round_seconds_bucket{work=\"decode\",le=\"0.001\"}", 1.0);
-    expect_value(text, "sluice_round_seconds_count{work=\"encode\",}", 0.0);
+    expect_value(text, "sluice_round_seconds_count{work=\"encode\"}", 0.0);
     expect_value(text, "sluice_request_seconds_bucket{le=\"300\"}", 0.0);
     expect_value(text, "sluice_request_seconds_bucket{le=\"+Inf\"}", 1.0);
-    expect_value(text, "sluice_request_seconds_sum{}", 3600.0);
+    expect_value(text, "sluice_request_seconds_sum", 3600.0);
     free(text);
 }
 
@@ -263,9 +275,9 @@ static void *observe(void *argument)
 {
     struct metrics *metrics = argument;
     for (size_t i = 0; i < EACH; i++) {
-        metrics_observe_batch(metrics, 1 + i % 70);
-        metrics_observe_round(metrics, (enum batcher_work)(i % BATCHER_WORK_COUNT),
-                              i * 1000000);
+        metrics_observe(metrics, HISTOGRAM_BATCH_REQUESTS, 0, (double)(1 + i % 70));
+        metrics_observe(metrics, HISTOGRAM_ROUND, i % BATCHER_WORK_COUNT,
+                        (double)i * 1e-3);
         metrics_count_answer(metrics, ROUTE_GENERATE, 200);
         if (i % 5000 == 0) {
             char *text = write_text(metrics); /* no snapshot, but a text */
@@ -293,9 +305,33 @@ static void test_threads(void)
     }
     char *text = write_text(&metrics);
     check_text(text);
-    expect_value(text, "sluice_batch_requests_count{}", (double)THREADS * EACH);
-    expect_value(text, "sluice_batch_requests_sum{}", batches);
-    expect_value(text, "sluice_round_seconds_sum{work=\"step\",}", seconds);
+    expect_value(text, "sluice_batch_requests_count", (double)THREADS * EACH);
+    expect_value(text, "sluice_batch_requests_sum", batches);
+    expect_value(text, "sluice_round_seconds_sum{work=\"step\"}", seconds);
+    free(text);
+}
+
+/* OpenMetrics names a counter's family without its _total, and ends with a mark
+ * (OpenMetrics 1.0, "Overall Structure" and "Counter"). */
+static void test_openmetrics(void)
+{
+    static struct metrics metrics;
+    metrics_add(&metrics, METRIC_REFUSALS, 1, 2.0);
+    char *text = write_for(&metrics, &open_reader);
+    const size_t length = strlen(text);
+    CHECK(strstr(text, "# TYPE sluice_images counter\n") != NULL);
+    CHECK(strstr(text, "# TYPE sluice_images_total") == NULL);
+    CHECK(strstr(text, "\nsluice_images_total 0\n") != NULL);
+    expect_value(text, "sluice_refusals_total{reason=\"memory\"}", 2.0);
+    CHECK(length > 6 && strcmp(text + length - 6, "# EOF\n") == 0);
+    free(text);
+    text = write_text(&metrics);
+    CHECK(strstr(text, "# EOF") == NULL);
+    expect_value(text, "sluice_refusals_total{reason=\"wait\"}", 0.0);
+    CHECK(value_of(text, "process_resident_memory_bytes") > 1e5);
+    CHECK(value_of(text, "process_threads") == 1.0);
+    CHECK(value_of(text, "process_open_fds") >= 3.0);
+    CHECK(value_of(text, "process_start_time_seconds") > 1.6e9);
     free(text);
 }
 
@@ -305,7 +341,7 @@ static void test_small_buf(void)
     static struct metrics metrics;
     struct buf out;
     buf_init(&out, 100);
-    metrics_write(&metrics, &info, "1.2.3", &out);
+    metrics_write(&metrics, &plain, &out);
     CHECK(out.failed && out.length <= 100);
     buf_finish(&out);
 }
@@ -316,6 +352,7 @@ int main(void)
     test_counters();
     test_buckets();
     test_threads();
+    test_openmetrics();
     test_small_buf();
     return 0;
 }

@@ -54,7 +54,8 @@ static void test_defaults(void)
     CHECK(o.command == COMMAND_SERVE);
     CHECK(strcmp(o.model, "model/house") == 0 && strcmp(o.host, "127.0.0.1") == 0);
     CHECK(o.port == 8080 && o.admin_port == 8081 && o.workers == 0);
-    CHECK(o.max_batch == 8 && o.queue == 64 && o.max_steps == 100 && o.max_pixels == 0);
+    CHECK(o.max_batch == 8 && o.queue == 512 && o.max_wait == 30 && o.max_round == 100 &&
+          o.max_steps == 100 && o.max_pixels == 0);
     CHECK(o.context_cache == (uint64_t)64 << 20 && o.memory_limit == 0);
     CHECK(o.drain_delay == 5 && o.drain_timeout == 30);
     CHECK(o.metrics_on_service && o.png_text && !o.digest);

@@ -1,0 +1,141 @@
+#include "server/http_answer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What caches are told: of problems that they keep none. */
+static void add_caching(const struct http_exchange *exchange,
+                        struct MHD_Response *response,
+                        int status)
+{
+    const char *control = status < 400 ? exchange->cache_control : NULL;
+    (void)MHD_add_response_header(response, "Cache-Control",
+                                  control == NULL ? CACHEABLE_NEVER : control);
+    if (control != NULL && exchange->tag[0] != '\0')
+        (void)MHD_add_response_header(response, "ETag", exchange->tag);
+    if (exchange->has_route &&
+        (exchange->route == ROUTE_GENERATE || exchange->route == ROUTE_GENERATE_GET))
+        (void)MHD_add_response_header(response, "Vary", FORM_VARY);
+}
+
+/* Lets pages of another origin read the answer, when the operator allows it. */
+static void add_origin(const struct http_exchange *exchange,
+                       struct MHD_Response *response)
+{
+    const char *origin = exchange->shared->setting.cors_origin;
+    if (origin[0] == '\0' || exchange->listener->port != ROUTE_SERVICE)
+        return;
+    (void)MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
+    (void)MHD_add_response_header(
+        response, "Access-Control-Expose-Headers",
+        "ETag, Retry-After, Server-Timing, Sluice-Evaluations, Sluice-Model, "
+        "Sluice-Prompt-Tokens, Sluice-Seed, Sluice-Steps, X-Request-Id");
+}
+
+bool http_answer_is_preflight(const struct http_exchange *exchange)
+{
+    return strcmp(exchange->method, "OPTIONS") == 0 &&
+           exchange->listener->port == ROUTE_SERVICE &&
+           exchange->shared->setting.cors_origin[0] != '\0' &&
+           http_exchange_header(exchange, "Access-Control-Request-Method") != NULL;
+}
+
+enum MHD_Result http_answer_preflight(struct http_exchange *exchange)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    add_origin(exchange, response);
+    (void)MHD_add_response_header(response, "Access-Control-Allow-Methods",
+                                  "GET, HEAD, POST");
+    (void)MHD_add_response_header(
+        response, "Access-Control-Allow-Headers",
+        "Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+    (void)MHD_add_response_header(response, "Access-Control-Max-Age", "3600");
+    exchange->status = MHD_HTTP_NO_CONTENT;
+    enum MHD_Result result =
+        MHD_queue_response(exchange->connection, MHD_HTTP_NO_CONTENT, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+enum MHD_Result http_answer_send(struct http_exchange *exchange,
+                                 struct MHD_Response *response,
+                                 const char *content_type,
+                                 int status)
+{
+    if (response == NULL)
+        return MHD_NO;
+    (void)MHD_add_response_header(response, "Content-Type", content_type);
+    (void)MHD_add_response_header(response, "X-Request-Id", exchange->request_id);
+    add_caching(exchange, response, status);
+    add_origin(exchange, response);
+    if (exchange->must_close || atomic_load(&exchange->shared->stage) != HTTP_SERVING)
+        (void)MHD_add_response_header(response, "Connection", "close");
+    exchange->status = status;
+    http_deadlines_enter(exchange->listener->deadlines,
+                         http_exchange_deadline(exchange->connection),
+                         HTTP_PHASE_RESPONSE);
+    enum MHD_Result result =
+        MHD_queue_response(exchange->connection, (unsigned)status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+struct MHD_Response *http_answer_from(struct http_exchange *exchange, struct buf *body)
+{
+    size_t length;
+    char *data = buf_take(body, &length);
+    buf_finish(body);
+    if (data == NULL)
+        return NULL;
+    exchange->answer_bytes = length;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(length, data, free);
+    if (response == NULL)
+        free(data);
+    return response;
+}
+
+/* What a problem says in headers too. */
+static void add_headers(struct MHD_Response *response, const struct problem *problem)
+{
+    if (problem->retry_after > 0.0) {
+        char text[16];
+        (void)snprintf(text, sizeof(text), "%u", problem_retry_seconds(problem));
+        (void)MHD_add_response_header(response, "Retry-After", text);
+        (void)snprintf(text, sizeof(text), "%u", problem_retry_milliseconds(problem));
+        (void)MHD_add_response_header(response, "retry-after-ms", text);
+    }
+    if (problem->allow != NULL)
+        (void)MHD_add_response_header(response, "Allow", problem->allow);
+    /* The same for a missing and for a wrong key. */
+    if (problem->kind == PROBLEM_UNAUTHORIZED)
+        (void)MHD_add_response_header(response, "WWW-Authenticate",
+                                      "Bearer realm=\"sluice\"");
+}
+
+enum MHD_Result http_answer_problem(struct http_exchange *exchange)
+{
+    const struct problem *problem = &exchange->problem;
+    struct buf body;
+    buf_init(&body, HTTP_ANSWER_MAX_TEXT);
+    dialect_write(exchange->dialect, problem, exchange->request_id, &body);
+    struct MHD_Response *response = http_answer_from(exchange, &body);
+    if (response != NULL)
+        add_headers(response, problem);
+    return http_answer_send(exchange, response, dialect_content_type(exchange->dialect),
+                            dialect_status(exchange->dialect, problem));
+}
+
+enum MHD_Result
+http_answer_text(struct http_exchange *exchange, int status, const char *text)
+{
+    struct buf body;
+    buf_init(&body, HTTP_ANSWER_MAX_TEXT);
+    (void)buf_print(&body, "%s\n", text);
+    return http_answer_send(exchange, http_answer_from(exchange, &body),
+                            "text/plain; charset=utf-8", status);
+}

@@ -1,0 +1,77 @@
+#include "server/http_query.h"
+
+#include "api/cacheable.h"
+#include "api/request_query.h"
+#include "server/http_answer.h"
+#include "server/http_generate.h"
+
+#include <string.h>
+
+/* What stands behind the target's "?". */
+static const char *find_query(const struct http_exchange *exchange)
+{
+    const char *mark = exchange->target == NULL ? NULL : strchr(exchange->target, '?');
+    return mark == NULL ? "" : mark + 1;
+}
+
+/* The tag, and what caches are told. */
+static bool
+make_cacheable(struct http_exchange *exchange, const struct request *request, bool pinned)
+{
+    const struct round_setting *round = &exchange->model->round;
+    const struct bundle_info *info = bundle_info(round->bundle);
+    const struct cacheable_build build = {
+        .model_name = info->name,
+        .model_digest = info->digest,
+        .version = round->version,
+        .kernels = info->kernels,
+        .has_text = round->png_text,
+    };
+    exchange->cache_control = cacheable_control(pinned, exchange->key != NULL);
+    return cacheable_tag(exchange->tag, request, &build, &exchange->problem);
+}
+
+/* No body: the client has it, or wants only to know. */
+static enum MHD_Result answer_without(struct http_exchange *exchange, int status)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    return http_answer_send(exchange, response, form_type(FORM_PNG), status);
+}
+
+static enum MHD_Result begin(struct http_exchange *exchange, struct request *request)
+{
+    bool is_head = strcmp(exchange->method, "HEAD") == 0;
+    bool is_known =
+        exchange->tag[0] != '\0' &&
+        cacheable_matches(http_exchange_header(exchange, "If-None-Match"), exchange->tag);
+    if (!is_known && !is_head)
+        return http_generate_submit(exchange, request, exchange->tag,
+                                    exchange->form == FORM_EVENTS ? &http_generate_events
+                                                                  : NULL);
+    request_finish(request);
+    return answer_without(exchange, is_known ? 304 : 200);
+}
+
+enum MHD_Result http_query(struct http_exchange *exchange)
+{
+    struct request request;
+    char model[REQUEST_MODEL_SIZE];
+    const char *query = find_query(exchange), *accept = http_exchange_accept(exchange);
+    struct problem *problem = &exchange->problem;
+    if (!http_generate_open(exchange))
+        return http_answer_problem(exchange);
+    struct request_limits limits = exchange->model->limits;
+    limits.allows_previews = form_allows_previews(accept);
+    if (!request_query_parse(&request, model, query, strlen(query), &limits, problem))
+        return http_answer_problem(exchange);
+    const char *loaded = bundle_info(exchange->model->round.bundle)->digest;
+    bool is_right = cacheable_check_model(model, loaded, problem) &&
+                    form_choose(&exchange->form, accept, &request, problem);
+    if (is_right && exchange->form == FORM_PNG)
+        is_right = make_cacheable(exchange, &request, model[0] != '\0');
+    if (is_right)
+        return begin(exchange, &request);
+    request_finish(&request);
+    return http_answer_problem(exchange);
+}
