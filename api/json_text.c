@@ -110,7 +110,8 @@ static int append(const char *data, size_t length, void *buf)
 void json_text_write(json_t *root, struct buf *out)
 {
     if (root == NULL ||
-        json_dump_callback(root, append, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+        json_dump_callback(root, append, out,
+                           JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) != 0)
         out->failed = true;
     json_decref(root);
 }

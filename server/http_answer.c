@@ -41,26 +41,6 @@ bool http_answer_is_preflight(const struct http_exchange *exchange)
            http_exchange_header(exchange, "Access-Control-Request-Method") != NULL;
 }
 
-enum MHD_Result http_answer_preflight(struct http_exchange *exchange)
-{
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-    if (response == NULL)
-        return MHD_NO;
-    add_origin(exchange, response);
-    (void)MHD_add_response_header(response, "Access-Control-Allow-Methods",
-                                  "GET, HEAD, POST");
-    (void)MHD_add_response_header(
-        response, "Access-Control-Allow-Headers",
-        "Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
-    (void)MHD_add_response_header(response, "Access-Control-Max-Age", "3600");
-    exchange->status = MHD_HTTP_NO_CONTENT;
-    enum MHD_Result result =
-        MHD_queue_response(exchange->connection, MHD_HTTP_NO_CONTENT, response);
-    MHD_destroy_response(response);
-    return result;
-}
-
 enum MHD_Result http_answer_send(struct http_exchange *exchange,
                                  struct MHD_Response *response,
                                  const char *content_type,
@@ -68,7 +48,8 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
 {
     if (response == NULL)
         return MHD_NO;
-    (void)MHD_add_response_header(response, "Content-Type", content_type);
+    if (content_type != NULL)
+        (void)MHD_add_response_header(response, "Content-Type", content_type);
     (void)MHD_add_response_header(response, "X-Request-Id", exchange->request_id);
     add_caching(exchange, response, status);
     add_origin(exchange, response);
@@ -82,6 +63,21 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
         MHD_queue_response(exchange->connection, (unsigned)status, response);
     MHD_destroy_response(response);
     return result;
+}
+
+enum MHD_Result http_answer_preflight(struct http_exchange *exchange)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    if (response == NULL)
+        return MHD_NO;
+    (void)MHD_add_response_header(response, "Access-Control-Allow-Methods",
+                                  "GET, HEAD, POST");
+    (void)MHD_add_response_header(
+        response, "Access-Control-Allow-Headers",
+        "Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+    (void)MHD_add_response_header(response, "Access-Control-Max-Age", "3600");
+    return http_answer_send(exchange, response, NULL, MHD_HTTP_NO_CONTENT);
 }
 
 struct MHD_Response *http_answer_from(struct http_exchange *exchange, struct buf *body)

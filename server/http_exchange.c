@@ -190,15 +190,17 @@ enum MHD_Result http_exchange_begin(struct http_exchange *exchange,
         return http_answer_problem(exchange);
     const char *path = find_path(exchange, head->path);
     exchange->dialect = route_dialect(path);
-    if (http_answer_is_preflight(exchange))
-        return http_answer_preflight(exchange);
+    exchange->is_preflight = http_answer_is_preflight(exchange);
     exchange->has_route =
+        !exchange->is_preflight &&
         route_find(&exchange->route, exchange->method, path, exchange->listener->port,
                    exchange->shared->setting.metrics_on_service, &exchange->problem);
     /* An answer before the body closes the connection behind it. Where there is no body
      * the answer comes a call later, and the connection is kept. */
-    if ((!exchange->has_route || !check_key(exchange) || !check_headers(exchange)) &&
-        has_body(exchange))
+    bool is_right =
+        exchange->is_preflight ||
+        (exchange->has_route && check_key(exchange) && check_headers(exchange));
+    if (!is_right && has_body(exchange))
         return http_answer_problem(exchange);
     http_deadlines_enter(exchange->listener->deadlines,
                          http_exchange_deadline(exchange->connection), HTTP_PHASE_BODY);
@@ -228,7 +230,8 @@ enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
                           "no memory for the body");
     if (exchange->problem.kind != PROBLEM_NONE)
         return http_answer_problem(exchange);
-    return http_route(exchange->route)->answer(exchange);
+    return exchange->is_preflight ? http_answer_preflight(exchange)
+                                  : http_route(exchange->route)->answer(exchange);
 }
 
 void http_exchange_end(struct http_exchange *exchange,

@@ -68,6 +68,7 @@ struct http_exchange {
     char *target;          /* as it was sent, no escape undone; NULL: there was none */
     const char *target_at; /* where in the head; compared, not read */
     char method[8], request_id[REQUEST_ID_SIZE];
+    bool is_preflight; /* of CORS: it has no route */
     bool has_route;
     enum route route;
     enum dialect dialect; /* in which problems are told */

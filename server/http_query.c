@@ -31,11 +31,23 @@ make_cacheable(struct http_exchange *exchange, const struct request *request, bo
     return cacheable_tag(exchange->tag, request, &build, &exchange->problem);
 }
 
-/* No body: the client has it, or wants only to know. */
+/* Of an image that was not computed; never called, as neither HEAD nor 304 has a body. */
+static ssize_t read_nothing(void *context, uint64_t position, char *out, size_t most)
+{
+    (void)context;
+    (void)position;
+    (void)out;
+    (void)most;
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* No body: the client has it, or wants only to know. Nor is its length told: caches would
+ * drop what they hold for a HEAD's that differs (RFC 9111, section 4.3.5). */
 static enum MHD_Result answer_without(struct http_exchange *exchange, int status)
 {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+    enum { BLOCK = 1 };
+    struct MHD_Response *response = MHD_create_response_from_callback(
+        MHD_SIZE_UNKNOWN, BLOCK, read_nothing, NULL, NULL);
     return http_answer_send(exchange, response, form_type(FORM_PNG), status);
 }
 

@@ -9,8 +9,8 @@ STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 def spelled(row: dict[str, float | None]) -> str:
-    half = "" if row["half"] is None else f" ± {row['half']:.3f}"
-    return f"{row['mean']:.3f}{half}"
+    half = "" if row["half"] is None else f" ± {row['half']:.2g}"
+    return f"{row['mean']:.4g}{half}"
 
 
 def _mean_and_covariance(x):

@@ -89,6 +89,21 @@ class Answer:
         return json.loads(self.body)
 
 
+def read_events(response):
+    """The events of a text/event-stream as (name, data) while they come; a comment is
+    (None, None)."""
+    name = None
+    for line in response:
+        line = line.decode().rstrip("\n")
+        key, _, value = line.partition(": ")
+        if line.startswith(":"):
+            yield None, None
+        elif key == "event":
+            name = value
+        elif key == "data":
+            yield name, json.loads(value) if value != "[DONE]" else value
+
+
 class Picture:
     """A PNG file taken apart: its chunks' checksums hold and its pixels unpack."""
 

@@ -115,7 +115,7 @@ class Commands(unittest.TestCase):
         before = autoencoder.held_out_psnr(
             autoencoder.trained(self.work, self.base), data, (64, 64)
         )
-        self.call("autoencoder", "--minutes", "0.1")
+        self.call("autoencoder", "--minutes", "0.06")
         after = autoencoder.trained(self.work, self.base)
         self.assertEqual(latents.encoder_digest(after), encoder)
         self.assertGreater(autoencoder.held_out_psnr(after, data, (64, 64)), before)
@@ -133,9 +133,9 @@ class Commands(unittest.TestCase):
         self.assertTrue((self.work / "samples/flow.png").is_file())
 
     def test_4_rectify_and_consist(self):
-        self.call("rectify", "--minutes", "0.2", "--pairs", "40")
+        self.call("rectify", "--minutes", "0.06", "--pairs", "40")
         files = list((self.work / "pairs").glob("*.pt"))
-        self.call("consist", "--minutes", "0.1", "--pairs", "40")
+        self.call("consist", "--minutes", "0.03", "--pairs", "40")
         self.assertEqual(files, list((self.work / "pairs").glob("*.pt")))
         for name in ("rectify", "consist"):
             self.assertGreater(self.checkpoint(name)["step"], 0)
@@ -161,7 +161,7 @@ class Commands(unittest.TestCase):
         curve_path = self.root / "curve.json"
         options = ["--model", self.base, "--count", "20", "--seeds", "1", "2", "--steps",
                    "1", "4", "--classifier-minutes", "0.05", "--curve", curve_path]
-        self.call("evaluate", *options, "--minutes", "0.001")
+        self.call("evaluate", *options, "--minutes", "0.0001")
         partial = json.loads(curve_path.read_text())
         self.call("evaluate", *options, "--minutes", "5")
         curve = json.loads(curve_path.read_text())
@@ -186,7 +186,7 @@ class Commands(unittest.TestCase):
         document.write_text(f"before\n{study.BEGIN}\nold\n{study.END}\nafter\n")
         options = ["--budget", "60", "--count", "20", "--classifier-minutes", "0.05",
                    "--report", document]
-        self.call("study", *options, "--minutes", "0.02")
+        self.call("study", *options, "--minutes", "0.0001")
         self.assertIn("old", document.read_text())
         self.call("study", *options, "--minutes", "5")
         text = document.read_text()
