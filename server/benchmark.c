@@ -188,6 +188,7 @@ static enum err_code time_together(struct benchmark_work *out,
     if (code == ERR_OK)
         code = time_work(out, probe, scratch, plan->budget, err);
     helpers_stop(helpers);
+    probe->team = NULL;
     return code;
 }
 

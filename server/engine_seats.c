@@ -11,6 +11,9 @@ enum err_code seats_init(struct seats *seats, size_t n, size_t scratch, struct e
     if (seats->list == NULL)
         return err_set(err, ERR_NO_MEMORY, "no memory for %zu workers", n);
     seats->n = n;
+    /* Linux has a priority for each thread (setpriority(2), notes): computing gives way
+     * to the threads that answer probes and refuse requests. */
+    seats->niceness = getpriority(PRIO_PROCESS, 0) + WORKER_NICENESS;
     for (size_t i = 0; i < n; i++) {
         struct seat *seat = &seats->list[i];
         seat->seats = seats;
@@ -77,9 +80,7 @@ static void lead(struct seat *seat)
 static void work_begins(uv_work_t *work)
 {
     struct seat *seat = work->data;
-    /* Linux has a priority for each thread (setpriority(2), notes): computing gives way
-     * to the threads that answer probes and refuse requests. */
-    (void)setpriority(PRIO_PROCESS, 0, WORKER_NICENESS);
+    (void)setpriority(PRIO_PROCESS, 0, seat->seats->niceness);
     if (seat->state == SEAT_HELPING)
         help(seat);
     else

@@ -37,6 +37,7 @@ struct seat {
 struct seats {
     size_t n;
     struct seat *list;
+    int niceness; /* of the workers' threads */
     uv_loop_t *loop;
 
     /* On the loop's thread: a seat is free again; round is what it led, or NULL when it

@@ -131,13 +131,7 @@ enum MHD_Result http_generate_stream(struct http_exchange *exchange)
     if (response != NULL)
         /* nginx would keep events back otherwise. */
         (void)MHD_add_response_header(response, "X-Accel-Buffering", "no");
-    enum MHD_Result result =
-        http_answer_send(exchange, response, form_type(FORM_EVENTS), 200);
-    /* It lasts as long as the work does. */
-    http_deadlines_enter(exchange->listener->deadlines,
-                         http_exchange_deadline(exchange->connection),
-                         HTTP_PHASE_WAITING);
-    return result;
+    return http_answer_send(exchange, response, form_type(FORM_EVENTS), 200);
 }
 
 enum MHD_Result http_generate_png(struct http_exchange *exchange)

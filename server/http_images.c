@@ -53,13 +53,6 @@ static void wake_to_answer(struct http_images *images)
     wake(images);
 }
 
-/* Locked, while there is an exchange: nothing but its reader makes a stream last now. */
-static void limit_reading(struct http_images *images)
-{
-    http_deadlines_enter(images->exchange->listener->deadlines,
-                         http_exchange_deadline(images->connection), HTTP_PHASE_RESPONSE);
-}
-
 void http_images_abandon(struct http_images *images)
 {
     for (size_t i = 0; i < images->n; i++)
@@ -160,9 +153,6 @@ static void job_done(struct job *job, void *context)
     bool is_last = images->unfinished == 0, is_orphan = images->exchange == NULL;
     if (is_last)
         wake_to_answer(images);
-    /* Its reader may be so slow that nobody asks for more. */
-    if (is_last && !is_orphan && images->is_streaming)
-        limit_reading(images);
     (void)pthread_mutex_unlock(&images->lock);
     if (is_last && is_orphan)
         destroy(images);
@@ -328,7 +318,8 @@ bool http_images_has_stream(struct http_images *images)
     return has;
 }
 
-/* The stream's next bytes. Nothing there: the connection sleeps until there is. */
+/* The stream's next bytes. Nothing there: the connection sleeps until there is. What is
+ * there must be read within the time that an answer has. */
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
 {
     struct http_images *images = context;
@@ -336,8 +327,8 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t m
     (void)position;
     (void)pthread_mutex_lock(&images->lock);
     size_t n = images->text.length - images->sent;
-    if (images->unfinished == 0)
-        limit_reading(images);
+    http_deadlines_enter(images->exchange->listener->deadlines,
+                         http_exchange_deadline(images->connection), HTTP_PHASE_RESPONSE);
     if (n > 0) {
         n = n < most ? n : most;
         memcpy(out, images->text.data + images->sent, n);

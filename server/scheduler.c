@@ -6,8 +6,6 @@
 #include "server/observation.h"
 #include "server/verdict.h"
 
-#include <stdlib.h>
-
 enum err_code scheduler_init(struct scheduler *scheduler,
                              const struct scheduler_setting *setting,
                              struct err *err)
@@ -17,23 +15,18 @@ enum err_code scheduler_init(struct scheduler *scheduler,
     scheduler->places = setting->workers * setting->max_batch;
     /* What is urgent gets a place although all are taken: twice as many at most. */
     size_t running = 2 * scheduler->places;
-    scheduler->ready_jobs = calloc(running, sizeof(struct job *));
-    scheduler->ready = calloc(running, sizeof(*scheduler->ready));
-    scheduler->rounds = calloc(running, sizeof(*scheduler->rounds));
-    if (scheduler->ready_jobs == NULL || scheduler->ready == NULL ||
-        scheduler->rounds == NULL)
-        return err_set(err, ERR_NO_MEMORY, "no memory to plan for %zu requests", running);
+    enum err_code code = planner_init(&scheduler->planner, running, err);
+    if (code != ERR_OK)
+        return code;
     return roster_init(&scheduler->roster, running + setting->queue, err);
 }
 
 void scheduler_finish(struct scheduler *scheduler)
 {
-    if (scheduler->ready_jobs != NULL)
+    if (scheduler->planner.jobs != NULL)
         context_cache_finish(&scheduler->contexts);
     roster_finish(&scheduler->roster);
-    free(scheduler->ready_jobs);
-    free(scheduler->ready);
-    free(scheduler->rounds);
+    planner_finish(&scheduler->planner);
     *scheduler = (struct scheduler){0};
 }
 
@@ -230,71 +223,23 @@ static void fill_places(struct scheduler *scheduler, uint64_t now)
         begin(scheduler, job, now);
 }
 
-static int by_due(const void *a, const void *b)
-{
-    const struct job *one = *(struct job *const *)a, *other = *(struct job *const *)b;
-    return (one->due > other->due) - (one->due < other->due);
-}
-
-/* What the job waits for, of the running ones that are in no round. */
-static struct batcher_ready
-ready_of(const struct scheduler *scheduler, const struct job *job, uint64_t now)
-{
-    static const enum batcher_work works[JOB_STATE_COUNT] = {
-        [JOB_ENCODING] = BATCHER_ENCODE,
-        [JOB_STEPPING] = BATCHER_STEP,
-        [JOB_DECODING] = BATCHER_DECODE,
-    };
-    /* Of another model than most: it may bear smaller rounds, so it gets one alone. */
-    bool is_odd = job->model != scheduler->model;
-    return (struct batcher_ready){
-        .work = job->wants_preview ? BATCHER_DECODE : works[job->state],
-        .model = job->model,
-        .items = is_odd ? scheduler->model->rounds.items : job->n_contexts,
-        .tokens = job->n_contexts * job_latent_tokens(job),
-        .seconds = forecast_step(job, usual_batch(scheduler)),
-        .pace = forecast_pace(job, now),
-    };
-}
-
-/* Previews are the first thing that is left out under load: they are made while each
- * request could have a worker of its own. */
-static bool has_time_for_previews(const struct scheduler *scheduler)
-{
-    return scheduler->roster.n_queued == 0 &&
-           scheduler->roster.n_running <= scheduler->setting.workers;
-}
-
-static void collect_ready(struct scheduler *scheduler, uint64_t now)
-{
-    const struct roster *roster = &scheduler->roster;
-    size_t n = 0;
-    for (struct job *job = roster_first_running(roster); job != NULL;
-         job = roster_next_running(roster, job)) {
-        if (job->round != NULL)
-            continue;
-        job->wants_preview = job->wants_preview && has_time_for_previews(scheduler);
-        scheduler->ready_jobs[n++] = job;
-    }
-    qsort(scheduler->ready_jobs, n, sizeof(struct job *), by_due);
-    for (size_t i = 0; i < n; i++)
-        scheduler->ready[i] = ready_of(scheduler, scheduler->ready_jobs[i], now);
-    scheduler->n_ready = n;
-}
-
 size_t scheduler_plan(struct scheduler *scheduler,
                       size_t free_workers,
                       size_t *waiting,
                       uint64_t now)
 {
     fill_places(scheduler, now);
-    collect_ready(scheduler, now);
-    size_t n_rounds = batcher_plan(scheduler->ready, scheduler->n_ready, free_workers,
-                                   &scheduler->model->rounds, scheduler->rounds);
-    *waiting = 0;
-    for (size_t i = 0; i < scheduler->n_ready; i++)
-        *waiting += scheduler->rounds[i] == BATCHER_WAIT;
-    return n_rounds;
+    const struct planner_view view = {
+        .roster = &scheduler->roster,
+        .model = scheduler->model,
+        .workers = scheduler->setting.workers,
+        .free_workers = free_workers,
+        .batch = usual_batch(scheduler),
+        .now = now,
+    };
+    size_t rounds = planner_plan(&scheduler->planner, &view);
+    *waiting = planner_count_waiting(&scheduler->planner);
+    return rounds;
 }
 
 /* The steps were chosen when the job came; before its first one they are chosen again,
@@ -313,18 +258,9 @@ void scheduler_fill(struct scheduler *scheduler,
                     struct round *round,
                     uint64_t now)
 {
-    round->n = 0;
-    for (size_t i = 0; i < scheduler->n_ready; i++) {
-        if (scheduler->rounds[i] != (int)number)
-            continue;
-        struct job *job = scheduler->ready_jobs[i];
-        round->work = scheduler->ready[i].work;
-        round->setting = &job->model->round;
-        round->jobs[round->n++] = job;
-        job->round = round;
-        if (round->work == BATCHER_ENCODE)
-            correct_steps(scheduler, job, now);
-    }
+    planner_fill(&scheduler->planner, number, round);
+    for (size_t i = 0; i < round->n && round->work == BATCHER_ENCODE; i++)
+        correct_steps(scheduler, round->jobs[i], now);
     observe_start(scheduler->setting.metrics, round);
 }
 

@@ -21,6 +21,7 @@
 #include "server/context_cache.h"
 #include "server/job.h"
 #include "server/metrics.h"
+#include "server/planner.h"
 #include "server/roster.h"
 #include "server/round.h"
 
@@ -48,12 +49,7 @@ struct scheduler {
     bool is_canceling;
     double batch; /* requests of a step round, lately */
     struct context_cache contexts;
-
-    /* The plan, twice the places each. */
-    size_t n_ready;
-    struct job **ready_jobs;
-    struct batcher_ready *ready;
-    int *rounds;
+    struct planner planner; /* for twice the places */
 };
 
 enum err_code scheduler_init(struct scheduler *scheduler,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from .names import UNICODE
 from .network import HOUSE
 from .run import default_work
 from .sampler import SOLVERS
@@ -13,7 +14,7 @@ from .sampler import SOLVERS
 def run_data(args) -> None:
     from . import drawings
 
-    drawings.prepare(args.drawings, args.work)
+    drawings.prepare(args.drawings, args.work, args.unicode)
 
 
 def run_autoencoder(args) -> None:
@@ -32,6 +33,12 @@ def run_evaluate(args) -> None:
     from . import evaluate
 
     evaluate.evaluate(args)
+
+
+def run_study(args) -> None:
+    from . import study
+
+    study.study(args)
 
 
 def run_export(args) -> None:
@@ -62,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
 
     sub = command("data", run_data, "render the drawings")
     sub.add_argument("--drawings", type=Path, required=True, metavar="DIR",
-                     help="captions.json and the SVG files it names")
+                     help="folders noto, blob and twemoji of SVG files")
+    sub.add_argument("--unicode", type=Path, default=UNICODE, metavar="DIR",
+                     help="Unicode's names, as Debian lays them out (%(default)s)")
     sub = command("autoencoder", run_autoencoder, "train the decoder", 60, 1e-3)
     sub.add_argument("--from-nothing", action="store_true", help="and a new encoder")
     for name, text, minutes, rate in (
@@ -91,14 +100,22 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--guidance", type=float, default=3.0)
     sub.add_argument("--classifier-minutes", type=float, default=15)
     sub.add_argument("--curve", type=Path, metavar="FILE", help="write curve.json there")
+    sub.add_argument("--plot", type=Path, metavar="FILE", help="write the curve as SVG there")
+    sub = command("study", run_study, "four trainings of one small network", 480, 1e-3)
+    sub.add_argument("--budget", type=int, default=600000, help="samples a training")
+    sub.add_argument("--count", type=int, default=1024, help="pictures a row (%(default)s)")
+    sub.add_argument("--seed", type=int, default=0, help="of first weights and batches")
+    sub.add_argument("--classifier-minutes", type=float, default=15)
+    sub.add_argument("--report", type=Path, metavar="FILE",
+                     help="the document whose table and plots are written")
     sub = command("export", run_export, "write a folder in diffusers layout")
     sub.add_argument("--stage", choices=["flow", "rectify", "consist"], default="flow")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
     return top
 
 
-def main() -> None:
-    args = parser().parse_args()
+def main(arguments: list[str] | None = None) -> None:
+    args = parser().parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
     args.run(args)

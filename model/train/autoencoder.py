@@ -12,7 +12,7 @@ import torch
 
 from .drawings import SIZES, Drawings, picture_sheet
 from .latents import Latents
-from .network import CHANNELS, PATCH, Autoencoder, pack
+from .network import CHANNELS, Autoencoder, grid_of, pack
 from .run import Average, Run, autocast, save_atomically
 
 # Whole pictures: the middle attention and the group norms see all of one.
@@ -21,6 +21,7 @@ PIXELS = 16 * 128 * 128  # a step's
 LATENT_NOISE = 0.05
 KL_WEIGHT = 3e-4
 EVERY = 500  # steps between measurements
+MEASURED = (128, 128)
 
 
 def loss_of(output: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
@@ -41,15 +42,15 @@ def psnr(output: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def held_out_psnr(autoencoder, drawings: Drawings, size=(128, 128), limit=None) -> float:
+def held_out_psnr(autoencoder, drawings: Drawings, size, limit=None) -> float:
     """The mean over held-out drawings of the PSNR of a picture, in float32."""
     autoencoder.model.eval()
     indices = drawings.held_out[:limit]
     parts = []
     for start in range(0, len(indices), 32):
         pictures = drawings.pictures(indices[start : start + 32], size)
-        grid = (size[0] // PATCH, size[1] // PATCH)
-        parts.append(psnr(autoencoder.decode(autoencoder.encode(pictures), grid), pictures))
+        output = autoencoder.decode(autoencoder.encode(pictures), grid_of(size))
+        parts.append(psnr(output, pictures))
     return torch.cat(parts).mean().item()
 
 
@@ -108,8 +109,7 @@ class Training:
                 tokens = self.latents.tokens(indices, size, mirror)
                 spread = LATENT_NOISE * torch.rand(count, 1, 1)
                 tokens = tokens + spread * torch.randn_like(tokens)
-                grid = (size[0] // PATCH, size[1] // PATCH)
-                output = self.autoencoder.decode(tokens, grid)
+                output = self.autoencoder.decode(tokens, grid_of(size))
         loss = loss_of(output, pictures) + extra
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -121,15 +121,16 @@ class Training:
 
     def measure(self, limit: int | None = 96) -> float:
         self.average.swap()
-        value = held_out_psnr(self.autoencoder, self.drawings, limit=limit)
+        value = held_out_psnr(self.autoencoder, self.drawings, MEASURED, limit)
         self.average.swap()
         return value
 
     @torch.no_grad()
     def sheet(self) -> None:
         self.average.swap()
-        pictures = self.drawings.pictures(self.drawings.held_out[:12], (128, 128))
-        output = self.autoencoder.decode(self.autoencoder.encode(pictures), (8, 8))
+        pictures = self.drawings.pictures(self.drawings.held_out[:12], MEASURED)
+        tokens = self.autoencoder.encode(pictures)
+        output = self.autoencoder.decode(tokens, grid_of(MEASURED))
         self.average.swap()
         picture_sheet([pictures, output], self.path.parent / "samples/autoencoder.png")
 
@@ -139,7 +140,7 @@ class Training:
         self.average.swap()
         self.model.eval()
         tokens = [
-            pack(self.model.encode(self.drawings.pictures(part, (128, 128))).latent_dist.mode())
+            pack(self.model.encode(self.drawings.pictures(part, MEASURED)).latent_dist.mode())
             for part in torch.from_numpy(self.drawings.train[:2048]).split(64)
         ]
         self.average.swap()

@@ -1,6 +1,7 @@
-"""The drawings: SVG files and captions.json of a folder, rendered once to arrays.
+"""The drawings: SVG files of a folder, rendered once to arrays.
 
-The folder is laid out by a person (README.md); the arrays lie in the work folder:
+The folder is laid out by a person (README.md): noto/, blob/, twemoji/, and captions.json
+where the names are not to be Unicode's. The arrays lie in the work folder:
 entries.json, and pictures/SIDE.npy, uint8 [n, SIDE, SIDE, 3] on white. Every sixteenth
 drawing, chosen by the digest of its file name, is held out of all training.
 """
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from . import captions
+from . import captions, names
 
 SIDES = (64, 96, 128, 192)
 # Height and width; where they differ the drawing stands in the middle of white.
@@ -55,12 +56,22 @@ def _render_all(path: Path) -> list[np.ndarray] | str:
         return f"{path.name}: {error}"
 
 
-def prepare(folder: Path, work: Path) -> None:
-    """Renders the drawings of `folder` that captions.json names into `work`."""
-    entries = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
-    entries = [entry for entry in entries if (folder / entry["file"]).is_file()]
+def named(folder: Path, unicode: Path) -> list[dict]:
+    """The entries of captions.json where there is one, else by Unicode's names."""
+    path = folder / "captions.json"
+    if not path.is_file():
+        return names.entries(folder, unicode)
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return [entry for entry in entries if (folder / entry["file"]).is_file()]
+
+
+def prepare(folder: Path, work: Path, unicode: Path) -> None:
+    """Renders the drawings of `folder` that have a name into `work`."""
+    entries = named(folder, unicode)
     if not entries:
-        raise SystemExit(f"{folder}: none of the files that captions.json names is here")
+        raise SystemExit(
+            f"{folder}: no drawing with a name in " + ", ".join(captions.STYLES)
+        )
     target = work / "pictures"
     target.mkdir(parents=True, exist_ok=True)
     arrays = [

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from . import captions, measures, sampler
+from . import captions, measures, plot, sampler
 from .drawings import Drawings
 from .features import SIDE, Classifier, all_networks, features_of, shrink
-from .network import Autoencoder, Network, load_tokenizer, tokenize
+from .network import Autoencoder, Network, grid_of, load_tokenizer, tokenize
 from .run import Run, autocast
 
 SIZE = (128, 128)
@@ -53,11 +53,11 @@ class Model:
 
     def velocity(self, prompts: list[str]) -> sampler.Guided:
         tokens = tokenize(self.tokenizer, prompts)
-        grid = sampler.grid_of(SIZE)
+        grid = grid_of(SIZE)
         return sampler.Guided(self.network, (*tokens, *self.empty), self.guidance, grid)
 
     def decode(self, x: torch.Tensor) -> torch.Tensor:
-        return self.autoencoder.decode(x, sampler.grid_of(SIZE)).float().clamp(-1, 1)
+        return self.autoencoder.decode(x, grid_of(SIZE)).float().clamp(-1, 1)
 
     @torch.no_grad()
     def make(self, prompts: list[str], noise, solver: str, steps: int) -> torch.Tensor:
@@ -169,7 +169,7 @@ class Paths:
             (t - after) * (chord - v).square().mean().item()
             for t, after, v in zip(grid, grid[1:], velocities)
         )
-        self.straightness = bent / chord.square().mean().item()
+        self.straightness = bent / max(chord.square().mean().item(), 1e-12)
 
     def distance(self, solver: str, steps: int) -> float:
         """Root mean square over pixels, of 255."""
@@ -270,13 +270,9 @@ class Evaluation:
 def table(curve: dict) -> str:
     names = ("fd_own", "fd_random1", "fd_random2", "precision", "recall", "distance")
     lines = ["solver     steps  calls " + " ".join(f"{name:>17}" for name in names)]
-    for row in [{"solver": "(floor)", "steps": 0, "evaluations": 0, **curve["floor"]}] + curve[
-        "rows"
-    ]:
-        cells = [
-            f"{row[name]['mean']:9.3f} +-{row[name]['half']:6.3f}" if name in row else " " * 17
-            for name in names
-        ]
+    floor = {"solver": "(floor)", "steps": 0, "evaluations": 0, **curve["floor"]}
+    for row in [floor, *curve["rows"]]:
+        cells = [f"{measures.spelled(row[name]) if name in row else '':>17}" for name in names]
         lines.append(
             f"{row['solver']:10} {row['steps']:5} {row['evaluations']:6} " + " ".join(cells)
         )
@@ -294,3 +290,12 @@ def evaluate(args) -> None:
     print(table(curve))
     if args.curve:
         args.curve.write_text(json.dumps(curve, indent=1) + "\n")
+    if args.plot:
+        series = [
+            plot.Series(solver, [
+                (row["evaluations"], row["fd_own"]["mean"], row["fd_own"]["half"])
+                for row in curve["rows"] if row["solver"] == solver
+            ])
+            for solver in dict.fromkeys(row["solver"] for row in curve["rows"])
+        ]
+        plot.write(args.plot, "FD-own", ("evaluations", "FD-own"), series)

@@ -11,7 +11,7 @@ import torch
 from . import autoencoder, objectives, sampler
 from .drawings import Drawings, picture_sheet
 from .latents import Latents
-from .network import Network, load_tokenizer, tokenize
+from .network import Network, grid_of, load_tokenizer, tokenize
 from .pairs import Pairs
 from .run import Average, Run, autocast, save_atomically
 
@@ -20,6 +20,8 @@ AVERAGE = 0.9998
 WARM_STEPS = 200
 COOLING = 0.4  # of the box
 SHEET_MINUTES = 20
+SHEET_SIZE = (128, 128)
+SHEET_STEPS = (4, 20)
 SHEET_PROMPTS = (
     "red apple, noto style", "smiling face with heart-eyes", "a cat face, blob style",
     "green frog", "pizza", "house with garden", "rocket", "blue car",
@@ -100,16 +102,17 @@ class Training:
 
 @torch.no_grad()
 def sheet(network, decoder, tokenizer, path: Path, guidance: float) -> None:
-    """A row of 4 and a row of 20 Euler steps, twice, from the same noise."""
+    """Rows of few and of more Euler steps, from the same noise, twice."""
     network.eval()
     prompts = (*tokenize(tokenizer, list(SHEET_PROMPTS)), *tokenize(tokenizer, [""]))
     rows = []
-    for steps in (4, 20):
+    grid = grid_of(SHEET_SIZE)
+    for steps in SHEET_STEPS:
         with autocast():
-            velocity = sampler.Guided(network, prompts, guidance, (8, 8))
-            noise = sampler.noise(len(SHEET_PROMPTS), (128, 128), 7)
+            velocity = sampler.Guided(network, prompts, guidance, grid)
+            noise = sampler.noise(len(SHEET_PROMPTS), SHEET_SIZE, 7)
             x = sampler.euler(velocity, noise, sampler.times(steps))
-            rows.append(decoder.decode(x, (8, 8)))
+            rows.append(decoder.decode(x, grid))
     half = len(SHEET_PROMPTS) // 2
     picture_sheet([row[part] for part in (slice(half), slice(half, None)) for row in rows], path)
 

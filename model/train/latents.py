@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .drawings import Drawings
-from .network import CHANNELS, PATCH, Autoencoder
+from .drawings import SIZES, Drawings
+from .network import CHANNELS, Autoencoder, grid_of
 from .run import autocast
 
 BATCH = 64
@@ -32,27 +32,24 @@ class Latents:
         self.autoencoder = autoencoder
         self.digest = encoder_digest(autoencoder)
         self._arrays: dict[tuple[int, int], np.ndarray] = {}
+        for size in SIZES:
+            path = self._path(size)
+            if not path.is_file():
+                self._encode(size, path)
+            self._arrays[size] = np.load(path, mmap_mode="r")
 
     def _path(self, size):
         name = f"{size[0]}x{size[1]}-{self.digest}.npy"
         return self.drawings.work / "latents" / name
 
-    def array(self, size: tuple[int, int]) -> np.ndarray:
-        if size not in self._arrays:
-            path = self._path(size)
-            if not path.is_file():
-                self._encode(size, path)
-            self._arrays[size] = np.load(path, mmap_mode="r")
-        return self._arrays[size]
-
     @torch.no_grad()
     def _encode(self, size, path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         count = len(self.drawings.entries)
-        tokens = size[0] // PATCH * (size[1] // PATCH)
+        height, width = grid_of(size)
         partial = path.with_suffix(".partial")
         out = np.lib.format.open_memmap(
-            partial, "w+", np.float16, (2, count, tokens, CHANNELS)
+            partial, "w+", np.float16, (2, count, height * width, CHANNELS)
         )
         model = self.autoencoder.model.eval()
         model.to(memory_format=torch.channels_last)
@@ -68,6 +65,5 @@ class Latents:
 
     def tokens(self, indices: torch.Tensor, size, mirror: torch.Tensor) -> torch.Tensor:
         """[B, h*w, 32] float32."""
-        array = self.array(size)
-        rows = array[mirror.long().numpy(), indices.numpy()]
+        rows = self._arrays[size][mirror.long().numpy(), indices.numpy()]
         return torch.from_numpy(rows.astype(np.float32))

@@ -8,6 +8,11 @@ import torch
 STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
+def spelled(row: dict[str, float | None]) -> str:
+    half = "" if row["half"] is None else f" ± {row['half']:.2g}"
+    return f"{row['mean']:.4g}{half}"
+
+
 def _mean_and_covariance(x):
     return x.mean(0), torch.cov(x.T)
 
@@ -59,11 +64,11 @@ def nearest(x: torch.Tensor, reference: torch.Tensor):
     return two.indices[:, 0], distance, distance / two.values[:, 1].clamp_min(1e-12)
 
 
-def interval(values: list[float]) -> dict[str, float]:
-    """Mean and half-width of the 95 % interval over seeds."""
+def interval(values: list[float]) -> dict[str, float | None]:
+    """Mean and half-width of the 95 % interval over seeds; None where there is one seed."""
     count = len(values)
     mean = sum(values) / count
     if count < 2:
-        return {"mean": mean, "half": math.nan}
+        return {"mean": mean, "half": None}
     spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (count - 1))
     return {"mean": mean, "half": STUDENT[min(count, 10) - 2] * spread / math.sqrt(count)}

@@ -35,6 +35,11 @@ TEXT_ENCODER = dict(
 )
 
 
+def grid_of(size: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of tokens of a picture of this height and width."""
+    return size[0] // PATCH, size[1] // PATCH
+
+
 def pack(latents: torch.Tensor) -> torch.Tensor:
     """[B, C, 2h, 2w] -> [B, h*w, 4C]; channel c*4 + py*2 + px."""
     batch, channels, height, width = latents.shape

@@ -13,14 +13,15 @@ import torch
 from . import captions, sampler
 from .drawings import SIZES
 from .latents import Latents
-from .network import Network, tokenize
+from .network import Network, grid_of, tokenize
 from .pairs import Pairs
 from .run import autocast
 
 NO_CAPTION = 0.1  # of the samples: classifier-free guidance needs them
 TIME_MEAN = 0.4  # of the logit: pictures on white are decided early
 FEW_STEPS = (1, 2, 4)
-TOKENS = 48 * 64  # of image in a step
+LAST_TIME = 0.99  # of the diffusion: at 1 nothing is left of x to predict it from
+TOKENS = 32 * 64  # of image in a step
 LARGEST_BATCH = 96
 SIZE_WEIGHTS = (10, 3, 2, 1, 2, 2, 1, 1)
 
@@ -42,20 +43,21 @@ class Batch:
 
 
 def batch_size(size: tuple[int, int]) -> int:
-    height, width = sampler.grid_of(size)
+    height, width = grid_of(size)
     return min(LARGEST_BATCH, TOKENS // (height * width))
 
 
 class DrawingBatches:
     """Batches of encoded drawings with new captions and new noise each time."""
 
-    def __init__(self, latents: Latents, tokenizer):
+    def __init__(self, latents: Latents, tokenizer, weights=None):
+        self.weights = weights or SIZE_WEIGHTS
         self.latents = latents
         self.drawings = latents.drawings
         self.tokenizer = tokenizer
 
     def draw(self) -> Batch:
-        size = random.choices(SIZES, SIZE_WEIGHTS)[0]
+        size = random.choices(SIZES, self.weights)[0]
         count = batch_size(size)
         indices = self.drawings.draw(count)
         mirror = (torch.rand(count) < 0.5) & self.drawings.mirrored[indices]
@@ -66,7 +68,7 @@ class DrawingBatches:
             for i in indices.tolist()
         ]
         ids, mask = tokenize(self.tokenizer, prompts)
-        return Batch(x, torch.randn_like(x), ids, mask, sampler.grid_of(size))
+        return Batch(x, torch.randn_like(x), ids, mask, grid_of(size))
 
 
 class PairBatches:
@@ -75,7 +77,7 @@ class PairBatches:
 
     def draw(self) -> Batch:
         x, noise, ids, mask, size = self.pairs.draw(TOKENS // 64)
-        return Batch(x, noise, ids, mask, sampler.grid_of(size))
+        return Batch(x, noise, ids, mask, grid_of(size))
 
 
 def logit_normal(count: int) -> torch.Tensor:
@@ -135,4 +137,19 @@ def consist(network: Network, batch: Batch) -> torch.Tensor:
     return rectify(network, kept) + (t * distance(v, (z - walked.x) / t)).mean()
 
 
-OBJECTIVES = {"flow": flow, "rectify": rectify, "consist": consist}
+def cosine(u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(a, s) of z = a x + s noise at the diffusion's own time u."""
+    return torch.cos(math.pi / 2 * u), torch.sin(math.pi / 2 * u)
+
+
+def diffusion(network: Network, batch: Batch) -> torch.Tensor:
+    """The noise is predicted, at times of a cosine schedule (arXiv 2102.09672): what the
+    study compares the flow with."""
+    u = LAST_TIME * torch.rand(len(batch.x))
+    a, s = (value[:, None, None] for value in cosine(u))
+    with autocast():
+        noise = network(a * batch.x + s * batch.noise, u, batch.ids, batch.mask, batch.grid)
+    return (noise.float() - batch.noise).square().mean()
+
+
+OBJECTIVES = {"flow": flow, "rectify": rectify, "consist": consist, "diffusion": diffusion}

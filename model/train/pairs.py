@@ -12,7 +12,7 @@ import torch
 
 from . import captions, sampler
 from .drawings import SIZES, Drawings
-from .network import CHANNELS, Network, tokenize
+from .network import CHANNELS, Network, grid_of, tokenize
 from .run import Run, autocast, save_atomically
 
 STEPS = 16
@@ -29,7 +29,10 @@ def digest_of(network: Network) -> str:
 
 
 class Pairs:
-    def __init__(self, work: Path, network: Network, tokenizer, guidance: float):
+    def __init__(
+        self, work: Path, network: Network, tokenizer, guidance: float, weights=None
+    ):
+        self.weights = weights or SIZE_WEIGHTS
         self.folder = work / "pairs"
         self.network = network
         self.tokenizer = tokenizer
@@ -52,12 +55,12 @@ class Pairs:
         if self.count >= wanted:
             return 0.0
         for _ in run.steps():
-            size = random.choices(SIZES, SIZE_WEIGHTS)[0]
+            size = random.choices(SIZES, self.weights)[0]
             count = max(8, COUNT * 128 * 128 // (size[0] * size[1]))
             entries = [self.drawings.entries[i] for i in self.drawings.draw(min(count, 128))]
             prompts = [captions.caption(entry, random) for entry in entries]
             ids, mask = tokenize(self.tokenizer, prompts)
-            height, width = sampler.grid_of(size)
+            height, width = grid_of(size)
             noise = torch.randn(len(prompts), height * width, CHANNELS)
             with autocast():
                 velocity = sampler.Guided(

@@ -1,8 +1,9 @@
 """One run of a long command: its time box, its progress bar, its checkpoint.
 
-A run may be paused (SIGSTOP) while something else is timed: no step counts for more than
-LONGEST_STEP, so that a pause does not use up the minutes. SIGTERM and SIGINT end it as the
-end of the box does, with everything saved.
+The minutes are those of the processors: as many as the clock's on an idle machine, while
+a pause (SIGSTOP) or a crowded machine uses up fewer, so that a learning rate that falls
+with the box falls with the work done. SIGTERM and SIGINT end a run as the end of the box
+does, with everything saved.
 """
 
 import os
@@ -14,7 +15,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-LONGEST_STEP = 60.0
 SAVE_EVERY = 300.0
 BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 
@@ -74,15 +74,13 @@ class Run:
             disable=None if steady else True,
         )
         saved = told = 0.0
-        last = time.monotonic()
+        start = self._worked()
         count = 0
         try:
             while self.used < self.box and not self.stopped and count != limit:
                 yield count
                 count += 1
-                now = time.monotonic()
-                self.used += min(now - last, LONGEST_STEP)
-                last = now
+                self.used = self._worked() - start
                 self.bar.n = self.used / 60
                 self.bar.update(0)
                 if not steady and self.used - told > 60:
@@ -97,6 +95,10 @@ class Run:
                 signal.signal(number, handler)
         print(self._line(), file=sys.stderr, flush=True)
         self.save()
+
+    @staticmethod
+    def _worked() -> float:
+        return time.process_time() / torch.get_num_threads()
 
     def show(self, **values) -> None:
         """Averages over some hundred steps, beside the bar; text as it is."""

@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from .network import CHANNELS, PATCH, Network
+from .network import CHANNELS, Network, grid_of
 
 SHIFT = 3.0
 
@@ -113,10 +113,6 @@ class Guided:
     def _velocity(self, x, t):
         all_t = torch.full((len(x),), t)
         return self.network.velocity(x, all_t, self.context, self.grid).float()
-
-
-def grid_of(size: tuple[int, int]) -> tuple[int, int]:
-    return size[0] // PATCH, size[1] // PATCH
 
 
 def noise(count: int, size: tuple[int, int], seed: int) -> torch.Tensor:

@@ -7,7 +7,6 @@ import unittest
 
 from sluice_server import (
     GENERATE,
-    HOUSE,
     PATIENCE,
     Server,
     in_parallel,
@@ -17,8 +16,16 @@ from sluice_server import (
 
 TINY = tiny("two-taps")
 CAT = {"prompt": "a cat", "seed": 1, "steps": 3}
-# Hours of work: whatever ends it, it was not done.
-ENDLESS = {"prompt": "a cat", "seed": 1, "steps": 1000, "guidance": 20, "solver": "heun"}
+# 4,000 evaluations: seconds, in which much smaller things are done.
+ENDLESS = {
+    "prompt": "a cat",
+    "seed": 1,
+    "steps": 1000,
+    "guidance": 20,
+    "solver": "heun",
+    "width": 128,
+    "height": 128,
+}
 PATIENT = ("--max-steps", "1000", "--max-wait", "86400", "--workers", "1")
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST
 
@@ -32,9 +39,7 @@ def head(request_id, body):
 
 class ClientGoneTest(unittest.TestCase):
     def start(self, *options):
-        server = self.enterContext(Server(HOUSE, *PATIENT, *options))
-        server.picture({**CAT, "guidance": 1, "steps": 1})
-        return server
+        return self.enterContext(Server(TINY, *PATIENT, *options))
 
     def send(self, server, fields, request_id="left"):
         client = socket.create_connection(("127.0.0.1", server.port), PATIENCE)

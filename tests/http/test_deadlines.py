@@ -27,8 +27,8 @@ MOST_STEPS = 1000
 
 def start(*options, model=tiny("two-taps"), warm=SLOW_CAT):
     server = Server(model, "--workers", "1", "--max-steps", str(MOST_STEPS), *options)
-    for seed in range(3):  # rounds tell what they cost by now
-        server.picture({**warm, "seed": seed, "steps": 5})
+    for seed in range(2):  # rounds tell what they cost by now
+        server.picture({**warm, "seed": seed, "steps": 3})
     return server
 
 
@@ -72,10 +72,14 @@ class DeadlinesTest(unittest.TestCase):
 
     def test_steps_are_lowered(self):
         with start(model=HOUSE, warm=CAT) as server:
-            most = self.fastest(server, MOST_STEPS, CAT)
-            steps = int(min(MOST_STEPS, MOST_STEPS * 3000 / most)) + 2
-            wish = {**CAT, "steps": min(MOST_STEPS, steps), "min_steps": 1}
-            wish["deadline_ms"] = int(min(1000, most / 3))
+            half, most = (
+                self.fastest(server, steps, CAT) for steps in (MOST_STEPS // 2, MOST_STEPS)
+            )
+            step, rest = (most - half) / (MOST_STEPS / 2), max(0, 2 * half - most)
+            # Time for some steps, of three times as many that are asked for.
+            deadline = int(min(max(1000, 2 * rest + 6 * step), most / 3))
+            steps = min(MOST_STEPS, 3 + int(3 * deadline / step))
+            wish = {**CAT, "steps": steps, "min_steps": 1, "deadline_ms": deadline}
             before, tries, done = self.counts(server), 0, []
             # Another program may slow the machine down for a moment.
             while not done and tries < 10:

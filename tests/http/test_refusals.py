@@ -186,9 +186,8 @@ class RefusalsTest(unittest.TestCase):
 
     def test_accept(self):
         for accept in (
-            "application/json",
-            "text/event-stream",
-            "image/jpeg, text/*",
+            "application/xml",
+            "image/jpeg, text/html",
             "image/png;q=0, text/html",
             "image/png;q=0, image/*",
         ):
@@ -196,18 +195,19 @@ class RefusalsTest(unittest.TestCase):
             self.check(answer, 406, "not-acceptable", words="image/png")
 
     def test_path_and_method(self):
-        for path in ("/", "/v1", "/v1/generate/", "/V1/generate", "/favicon.ico", "//"):
+        for path in ("/v1", "/v1/generate/", "/V1/generate", "/favicon.ico", "//"):
             self.check(self.server.get(path), 404, "not-found")
         self.check(self.server.get("/nothing", self.server.admin_port), 404)
         self.check(self.server.get(GENERATE, self.server.admin_port), 404)
-        for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"):
-            answer = self.server.get(GENERATE, method=method)
-            self.check(answer, 405, "method-not-allowed")
-            self.assertEqual(answer.headers["Allow"], "POST")
+        for path, allow in ((GENERATE, "GET, HEAD, POST"), ("/v1/verify", "POST")):
+            for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "BREW"):
+                answer = self.server.get(path, method=method)
+                self.check(answer, 405, "method-not-allowed")
+                self.assertEqual(answer.headers["Allow"], allow)
         answer = self.server.get("/readyz", method="POST")
         self.check(answer, 405)
         self.assertEqual(answer.headers["Allow"], "GET, HEAD")
-        answer = self.server.get(GENERATE, method="HEAD")
+        answer = self.server.get("/v1/verify", method="HEAD")
         self.assertEqual((answer.status, answer.body), (405, b""))
 
     def test_request_id(self):

@@ -9,11 +9,13 @@ import tempfile
 import threading
 import unittest
 
-from sluice_server import HOUSE, Server, tiny, wait_until
+from sluice_server import HOUSE, SLOW, Server, tiny, wait_until
 
 CAT = {"prompt": "a cat", "seed": 1, "steps": 3}
 WEIGHTS = "transformer/diffusion_pytorch_model.safetensors"
 CLIENTS = 4
+# A model whose reload takes long enough to be interrupted.
+LARGE = tiny("two-taps") if SLOW else HOUSE
 
 
 class Clients:
@@ -159,7 +161,7 @@ class ReloadTest(unittest.TestCase):
             self.assertEqual(answer.headers["Sluice-Steps"], "8", "the new default")
 
     def test_second_one_while_one_is_under_way(self):
-        with Server(HOUSE, "--workers", "2") as server:
+        with Server(LARGE, "--workers", "2") as server:
 
             def refused():
                 server.signal(signal.SIGHUP)
@@ -174,7 +176,7 @@ class ReloadTest(unittest.TestCase):
             self.assertEqual(server.post(CAT).status, 200)
 
     def test_end_while_one_is_under_way(self):
-        with Server(HOUSE, "--workers", "2") as server:
+        with Server(LARGE, "--workers", "2") as server:
             server.signal(signal.SIGHUP)
             self.assertEqual(server.stop(), 0)
 

@@ -52,7 +52,7 @@ static inline void simulated_encode(struct job *job)
     const char *const prompts[JOB_CONTEXTS] = {job->request.prompt,
                                                job->request.negative_prompt};
     struct err err;
-    for (size_t i = 0; i < job->n_contexts; i++) {
+    for (size_t i = 0; i < JOB_CONTEXTS && i < job->n_contexts; i++) {
         if (job->contexts[i] != NULL)
             continue;
         CHECK_OK(context_create(&job->contexts[i], prompts[i], strlen(prompts[i]),

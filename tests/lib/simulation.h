@@ -13,13 +13,12 @@
 #define SLUICE_TESTS_LIB_SIMULATION_H
 
 #include "server/scheduler.h"
-#include "server/verdict.h"
-#include "tests/check.h"
 #include "tests/lib/draw.h"
 #include "tests/lib/simulated_machine.h"
 
-#include <math.h>
-#include <string.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 enum { SIMULATION_WORKERS = 4, SIMULATION_LEAVERS = 4096 };
 
@@ -61,222 +60,6 @@ struct simulation {
     } leavers[SIMULATION_LEAVERS];
 };
 
-static inline void simulation_ended(void *context)
-{
-    struct simulation *simulation = context;
-    simulation->ended++;
-}
-
-/* setting: workers, max_batch, queue, max_wait, job_memory and context_cache. */
-static inline void simulation_start(struct simulation *simulation,
-                                    const struct scheduler_setting *setting,
-                                    const struct simulated_machine *machine,
-                                    struct served_model *model)
-{
-    struct scheduler_setting own = *setting;
-    struct err err;
-    CHECK(setting->workers <= SIMULATION_WORKERS);
-    memset(simulation, 0, sizeof(*simulation));
-    own.metrics = &simulation->metrics;
-    own.ended = simulation_ended;
-    own.context = simulation;
-    simulation->machine = *machine;
-    simulation->n_workers = setting->workers;
-    simulation->now = 1000 * SIMULATION_SECOND;
-    simulation->model = model;
-    CHECK_OK(scheduler_init(&simulation->scheduler, &own, &err), err);
-    scheduler_use_model(&simulation->scheduler, model);
-}
-
-/* --- what must hold --------------------------------------------------------------- */
-
-/* Who is due earlier is not left behind by who does the same: of decodes and encodes
- * none, of steps not the first. */
-static inline void simulation_check_plan(const struct scheduler *scheduler)
-{
-    bool waits[BATCHER_WORK_COUNT] = {0};
-    for (size_t i = 0; i < scheduler->n_ready; i++) {
-        enum batcher_work work = scheduler->ready[i].work;
-        bool is_served = scheduler->rounds[i] != BATCHER_WAIT;
-        CHECK(i == 0 ||
-              scheduler->ready_jobs[i - 1]->due <= scheduler->ready_jobs[i]->due);
-        CHECK(work == BATCHER_STEP || !(waits[work] && is_served));
-        waits[work] = waits[work] || !is_served;
-    }
-    for (size_t i = 0; i < scheduler->n_ready; i++) {
-        if (scheduler->ready[i].work != BATCHER_STEP)
-            continue;
-        /* The first of the steps: it is served if any is. */
-        bool is_any = false;
-        for (size_t k = i; k < scheduler->n_ready; k++)
-            is_any = is_any || (scheduler->ready[k].work == BATCHER_STEP &&
-                                scheduler->rounds[k] != BATCHER_WAIT);
-        CHECK(!is_any || scheduler->rounds[i] != BATCHER_WAIT);
-        break;
-    }
-}
-
-static inline void simulation_check_roster(const struct scheduler *scheduler)
-{
-    const struct roster *roster = &scheduler->roster;
-    struct list_node *node = list_first(&roster->queued);
-    uint64_t before = 0;
-    size_t n = 0;
-    for (; node != NULL; node = list_next(&roster->queued, node), n++) {
-        const struct job *job = list_entry(node, struct job, node);
-        CHECK(job->due >= before);
-        before = job->due;
-    }
-    CHECK(n == roster->n_queued);
-    CHECK(roster->n_running <= 2 * scheduler->places);
-    CHECK(roster->n_running + n <= scheduler->places + scheduler->setting.queue);
-    CHECK(roster->memory <= scheduler->setting.job_memory);
-}
-
-/* Of another model than the newest, one request is a round. */
-static inline void simulation_check_round(const struct scheduler *scheduler,
-                                          const struct round *round)
-{
-    CHECK(round->n == 1 || round->jobs[0]->model == scheduler->model);
-    CHECK(round->n >= 1 && round->n <= ROUND_MAX_JOBS);
-    CHECK(round->n == 1 || round->work == BATCHER_STEP);
-    for (size_t i = 0; i < round->n; i++) {
-        CHECK(round->jobs[i]->model == round->jobs[0]->model);
-        CHECK(round->setting == &round->jobs[i]->model->round);
-        CHECK(round->jobs[i]->round == round);
-    }
-}
-
-/* A machine's time for a round varies. */
-static inline double simulation_noise(struct simulation *simulation)
-{
-    double factor =
-        1.0 + simulation->machine.noise * (double)draw_float(&simulation->draw);
-    bool is_hiccup =
-        (double)draw_below(&simulation->draw, 10000) < 100.0 * simulation->machine.hiccup;
-    return is_hiccup ? 3.0 * factor : factor;
-}
-
-/* --- events ----------------------------------------------------------------------- */
-
-/* The workers that are free get rounds; who stays idle helps. */
-static inline void simulation_schedule(struct simulation *simulation)
-{
-    struct simulation_worker *free_workers[SIMULATION_WORKERS];
-    size_t n_free = 0, waiting;
-    for (size_t i = 0; i < simulation->n_workers; i++) {
-        if (!simulation->workers[i].is_busy)
-            free_workers[n_free++] = &simulation->workers[i];
-    }
-    size_t n = scheduler_plan(&simulation->scheduler, n_free, &waiting, simulation->now);
-    CHECK(n <= n_free && (waiting == 0 || n == n_free));
-    simulation_check_plan(&simulation->scheduler);
-    for (size_t i = 0; i < n; i++) {
-        struct simulation_worker *worker = free_workers[i];
-        struct round *round = &worker->round;
-        memset(round, 0, sizeof(*round));
-        scheduler_fill(&simulation->scheduler, i, round, simulation->now);
-        simulation_check_round(&simulation->scheduler, round);
-        round->helped = waiting == 0 && n < n_free;
-        double seconds = simulated_seconds(&simulation->machine, round) *
-                         simulation_noise(simulation) * (round->helped ? 0.6 : 1.0);
-        worker->is_busy = true;
-        worker->was_stopped = false;
-        worker->begins = simulation->now;
-        worker->ends = simulation->now + (uint64_t)(seconds * 1e9) + 1;
-        if (round->n > simulation->most_in_a_round)
-            simulation->most_in_a_round = round->n;
-    }
-    simulation_check_roster(&simulation->scheduler);
-    scheduler_publish(&simulation->scheduler);
-}
-
-/* A round that was told to stop ends at the next of its ten blocks. */
-static inline void simulation_see_stops(struct simulation *simulation)
-{
-    for (size_t i = 0; i < simulation->n_workers; i++) {
-        struct simulation_worker *worker = &simulation->workers[i];
-        if (!worker->is_busy || worker->was_stopped || !atomic_load(&worker->round.stop))
-            continue;
-        bool is_canceling = simulation->scheduler.is_canceling;
-        for (size_t k = 0; k < worker->round.n; k++)
-            CHECK(verdict_is_unwanted(worker->round.jobs[k], is_canceling,
-                                      simulation->now));
-        uint64_t block = simulation->now + (worker->ends - worker->begins) / 10;
-        worker->ends = block < worker->ends ? block : worker->ends;
-        worker->was_stopped = true;
-        simulation->stopped++;
-    }
-}
-
-static inline void simulation_check_jobs(struct simulation *simulation)
-{
-    scheduler_check(&simulation->scheduler, simulation->now);
-    simulation_see_stops(simulation);
-}
-
-static inline void simulation_end_round(struct simulation *simulation,
-                                        struct simulation_worker *worker)
-{
-    struct round *round = &worker->round;
-    worker->is_busy = false;
-    round->took = simulation->now - worker->begins;
-    if (worker->was_stopped)
-        round->code = err_set(&round->err, ERR_CANCELED, "stopped");
-    else if (round->code == ERR_OK)
-        simulated_execute(round);
-    scheduler_end_round(&simulation->scheduler, round, simulation->now);
-}
-
-static inline void simulation_forget_leaver(struct simulation *simulation, size_t i)
-{
-    simulation->leavers[i] = simulation->leavers[--simulation->n_leavers];
-}
-
-static inline void simulation_done(struct job *job, void *context)
-{
-    struct simulation *simulation = context;
-    struct simulation_ledger *ledger = &simulation->ledger;
-    double life = (double)(simulation->now - job->submitted) / 1e9;
-    bool was_refused = job->promised == 0;
-    CHECK(job_is_over(job) && job->round == NULL);
-    CHECK((job->state == JOB_DONE) == (job->problem.kind == PROBLEM_NONE));
-    CHECK(job->state != JOB_DONE || job->png.length == 3);
-    for (size_t i = 0; i < JOB_CONTEXTS; i++)
-        CHECK(job->contexts[i] == NULL);
-    for (size_t i = simulation->n_leavers; i-- > 0;) {
-        if (simulation->leavers[i].job == job)
-            simulation_forget_leaver(simulation, i);
-    }
-    ledger->done += job->state == JOB_DONE;
-    ledger->canceled += job->state == JOB_CANCELED;
-    ledger->refused += job->state == JOB_FAILED && was_refused;
-    ledger->failed += job->state == JOB_FAILED && !was_refused;
-    ledger->evaluations += job->facts.evaluations;
-    if (!was_refused && job->deadline != 0 && job->problem.kind != PROBLEM_CLIENT_GONE) {
-        ledger->deadlines++;
-        ledger->missed += job->state != JOB_DONE;
-    }
-    if (job->state == JOB_DONE) {
-        CHECK(job->deadline == 0 || simulation->now < job->deadline);
-        CHECK(job->facts.steps == job->request.sampling.steps);
-        CHECK(job->facts.steps >= job->min_steps && job->facts.steps <= job->max_steps);
-        CHECK(job->facts.evaluations == sampling_evaluations(&job->request.sampling));
-        ledger->lives += life;
-        if (job->deadline == 0) {
-            ledger->longest_queue =
-                fmax(ledger->longest_queue, (double)job->facts.queue / 1e9);
-            ledger->longest_life = fmax(ledger->longest_life, life);
-        }
-    }
-    ledger->last_end = simulation->now;
-    if (simulation->watch != NULL)
-        simulation->watch(simulation, job);
-    job_destroy(job);
-}
-
-/* --- clients ---------------------------------------------------------------------- */
-
 /* What a client asks for; zeros are the simplest. */
 struct simulation_request {
     const char *prompt;
@@ -288,135 +71,30 @@ struct simulation_request {
     double leaves;   /* the client does, after so many seconds; 0: it stays */
 };
 
-static inline struct job *simulation_send(struct simulation *simulation,
-                                          const struct simulation_request *wish)
-{
-    struct request request = {
-        .prompt = strdup(wish->prompt == NULL ? "a cat" : wish->prompt),
-        .negative_prompt = strdup(""),
-        .min_steps = wish->min_steps,
-        .deadline_milliseconds = (uint32_t)(wish->deadline * 1e3),
-        .sampling = {.steps = wish->steps,
-                     .width = wish->side == 0 ? 64 : wish->side,
-                     .height = wish->side == 0 ? 64 : wish->side,
-                     .guidance = wish->guidance == 0.0 ? 1.0 : wish->guidance,
-                     .solver = wish->solver},
-    };
-    struct job *job;
-    struct err err;
-    CHECK(request.prompt != NULL && request.negative_prompt != NULL);
-    request.prompt_bytes = strlen(request.prompt);
-    CHECK_OK(job_create(&job, &request, simulation->model, &err), err);
-    job->done = simulation_done;
-    job->context = simulation;
-    job->submitted = simulation->now;
-    if (wish->deadline > 0.0)
-        job->deadline = simulation->now + (uint64_t)(wish->deadline * 1e9);
-    if (wish->leaves > 0.0) {
-        CHECK(simulation->n_leavers < SIMULATION_LEAVERS);
-        size_t i = simulation->n_leavers++;
-        simulation->leavers[i].job = job;
-        simulation->leavers[i].at = simulation->now + (uint64_t)(wish->leaves * 1e9);
-    }
-    simulation->ledger.submitted++;
-    scheduler_take(&simulation->scheduler, job, simulation->now);
-    return job; /* which may be gone */
-}
+/* setting: workers, max_batch, queue, max_wait, job_memory and context_cache. */
+void simulation_start(struct simulation *simulation,
+                      const struct scheduler_setting *setting,
+                      const struct simulated_machine *machine,
+                      struct served_model *model);
 
-static inline void simulation_leave(struct simulation *simulation)
-{
-    for (size_t i = simulation->n_leavers; i-- > 0;) {
-        if (simulation->leavers[i].at > simulation->now)
-            continue;
-        atomic_store(&simulation->leavers[i].job->abandoned, true);
-        simulation_forget_leaver(simulation, i);
-    }
-    simulation_check_jobs(simulation);
-}
+/* A round that was told to stop ends at the next of its ten blocks. */
+void simulation_see_stops(struct simulation *simulation);
 
-/* --- time ------------------------------------------------------------------------- */
-
-/* The next instant at which something happens, at most `end`. */
-static inline uint64_t simulation_next(const struct simulation *simulation, uint64_t end)
-{
-    uint64_t next = end;
-    uint64_t deadline =
-        roster_next_deadline(&simulation->scheduler.roster, simulation->now);
-    if (deadline < next)
-        next = deadline;
-    for (size_t i = 0; i < simulation->n_workers; i++) {
-        const struct simulation_worker *worker = &simulation->workers[i];
-        if (worker->is_busy && worker->ends < next)
-            next = worker->ends;
-    }
-    for (size_t i = 0; i < simulation->n_leavers; i++) {
-        if (simulation->leavers[i].at < next)
-            next = simulation->leavers[i].at;
-    }
-    return next > simulation->now ? next : simulation->now;
-}
+/* The job, which may be gone by then. */
+struct job *simulation_send(struct simulation *simulation,
+                            const struct simulation_request *wish);
 
 /* Does all that happens until `end`, which is now afterwards. */
-static inline void simulation_run(struct simulation *simulation, uint64_t end)
-{
-    simulation_schedule(simulation);
-    while (simulation->now < end) {
-        simulation->now = simulation_next(simulation, end);
-        if (simulation->now >= simulation->next_refresh) {
-            scheduler_refresh(&simulation->scheduler);
-            simulation->next_refresh = simulation->now + SIMULATION_SECOND;
-        }
-        simulation_leave(simulation);
-        for (size_t i = 0; i < simulation->n_workers; i++) {
-            struct simulation_worker *worker = &simulation->workers[i];
-            if (worker->is_busy && worker->ends <= simulation->now)
-                simulation_end_round(simulation, worker);
-        }
-        simulation_schedule(simulation);
-    }
-}
+void simulation_run(struct simulation *simulation, uint64_t end);
 
 /* Until no job is left. */
-static inline void simulation_run_out(struct simulation *simulation)
-{
-    const struct roster *roster = &simulation->scheduler.roster;
-    uint64_t limit = simulation->now + 3600 * SIMULATION_SECOND;
-    simulation_schedule(simulation);
-    while (roster->n_running + roster->n_queued > 0) {
-        CHECK(simulation->now < limit);
-        simulation_run(simulation, simulation_next(simulation, limit) + 1);
-    }
-}
+void simulation_run_out(struct simulation *simulation);
 
-static inline double simulation_gauge(const struct simulation *simulation,
-                                      enum metric metric)
-{
-    double sum = 0.0;
-    for (size_t i = 0; i < METRIC_LABELS; i++)
-        sum += (double)atomic_load(&simulation->metrics.values[metric][i]) / 1e6;
-    return sum;
-}
+/* The sum over the metric's labels. */
+double simulation_gauge(const struct simulation *simulation, enum metric metric);
 
-/* Everybody got one answer, the metrics say the same, and nothing is left. */
-static inline void simulation_finish(struct simulation *simulation)
-{
-    const struct simulation_ledger *ledger = &simulation->ledger;
-    const struct roster *roster = &simulation->scheduler.roster;
-    CHECK(ledger->submitted ==
-          ledger->done + ledger->refused + ledger->canceled + ledger->failed);
-    CHECK(simulation->ended == ledger->submitted);
-    CHECK(roster->n_queued == 0 && roster->n_running == 0 && roster->memory == 0);
-    CHECK(simulation_gauge(simulation, METRIC_RUNNING) == 0.0);
-    CHECK(simulation_gauge(simulation, METRIC_QUEUE_LENGTH) == 0.0);
-    CHECK(simulation_gauge(simulation, METRIC_PREDICTED_WAIT) == 0.0);
-    CHECK((size_t)simulation_gauge(simulation, METRIC_IMAGES) == ledger->done);
-    CHECK((size_t)simulation_gauge(simulation, METRIC_REFUSALS) == ledger->refused);
-    CHECK((size_t)simulation_gauge(simulation, METRIC_EVALUATIONS) ==
-          ledger->evaluations);
-    CHECK((size_t)simulation_gauge(simulation, METRIC_DEADLINES) == ledger->deadlines);
-    for (size_t i = 0; i < simulation->n_workers; i++)
-        CHECK(!simulation->workers[i].is_busy);
-    scheduler_finish(&simulation->scheduler);
-}
+/* Checks that everybody got one answer, that the metrics say the same, and that nothing
+ * is left; then frees the scheduler. */
+void simulation_finish(struct simulation *simulation);
 
 #endif

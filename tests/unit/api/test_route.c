@@ -4,58 +4,58 @@
 #include <stddef.h>
 #include <string.h>
 
+enum { ANYWHERE = 3 };
+static const struct {
+    const char *method, *path;
+    int port; /* ANYWHERE: on both, given probes_on_service */
+    enum route route;
+    enum problem_kind kind;
+    const char *allow;
+} rows[] = {
+    {"POST", "/v1/generate", ROUTE_SERVICE, ROUTE_GENERATE, PROBLEM_NONE, NULL},
+    {"POST", "/v1/generate", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
+    {"GET", "/livez", ANYWHERE, ROUTE_LIVE, PROBLEM_NONE, NULL},
+    {"HEAD", "/livez", ANYWHERE, ROUTE_LIVE, PROBLEM_NONE, NULL},
+    {"GET", "/readyz", ANYWHERE, ROUTE_READY, PROBLEM_NONE, NULL},
+    {"GET", "/healthz", ANYWHERE, ROUTE_READY, PROBLEM_NONE, NULL},
+    {"HEAD", "/metrics", ANYWHERE, ROUTE_METRICS, PROBLEM_NONE, NULL},
+    {"GET", "/v1/generate", ROUTE_SERVICE, ROUTE_GENERATE_GET, PROBLEM_NONE, NULL},
+    {"HEAD", "/v1/generate", ROUTE_SERVICE, ROUTE_GENERATE_GET, PROBLEM_NONE, NULL},
+    {"post", "/v1/generate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "GET, HEAD, POST"},
+    {"PUT", "/v1/generate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "GET, HEAD, POST"},
+    {"GET", "/v1/model", ROUTE_SERVICE, ROUTE_MODEL, PROBLEM_NONE, NULL},
+    {"GET", "/v1/model", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
+    {"POST", "/v1/estimate", ROUTE_SERVICE, ROUTE_ESTIMATE, PROBLEM_NONE, NULL},
+    {"GET", "/v1/estimate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "POST"},
+    {"POST", "/v1/verify", ROUTE_SERVICE, ROUTE_VERIFY, PROBLEM_NONE, NULL},
+    {"POST", "/v1/images/generations", ROUTE_SERVICE, ROUTE_OPENAI_IMAGES, PROBLEM_NONE,
+     NULL},
+    {"GET", "/v1/models", ROUTE_SERVICE, ROUTE_OPENAI_MODELS, PROBLEM_NONE, NULL},
+    {"POST", "/sdapi/v1/txt2img", ROUTE_SERVICE, ROUTE_TXT2IMG, PROBLEM_NONE, NULL},
+    {"GET", "/sdapi/v1/progress", ROUTE_SERVICE, ROUTE_PROGRESS, PROBLEM_NONE, NULL},
+    {"GET", "/sdapi/v1/options", ROUTE_SERVICE, ROUTE_OPTIONS, PROBLEM_NONE, NULL},
+    {"POST", "/sdapi/v1/options", ROUTE_SERVICE, 0, PROBLEM_METHOD, "GET, HEAD"},
+    {"GET", "/sdapi/v1/sd-models", ROUTE_SERVICE, ROUTE_SD_MODELS, PROBLEM_NONE, NULL},
+    {"GET", "/sdapi/v1/samplers", ROUTE_SERVICE, ROUTE_SAMPLERS, PROBLEM_NONE, NULL},
+    {"GET", "/openapi.json", ROUTE_SERVICE, ROUTE_OPENAPI_JSON, PROBLEM_NONE, NULL},
+    {"GET", "/openapi.yaml", ROUTE_SERVICE, ROUTE_OPENAPI_YAML, PROBLEM_NONE, NULL},
+    {"GET", "/", ROUTE_SERVICE, ROUTE_PAGE, PROBLEM_NONE, NULL},
+    {"GET", "/v1/generate", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
+    {"POST", "/metrics", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
+    {"DELETE", "/livez", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
+    {"", "/livez", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
+    {"GET", "/", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
+    {"GET", "", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+    {"OPTIONS", "*", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+    {"GET", "/livez/", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+    {"GET", "/LIVEZ", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+    {"GET", "//livez", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+    {"GET", "/livez?verbose", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+    {"POST", "/v1/generate2", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
+};
+
 static void test_found_and_not(void)
 {
-    enum { ANYWHERE = 3 };
-    static const struct {
-        const char *method, *path;
-        int port; /* ANYWHERE: on both, given probes_on_service */
-        enum route route;
-        enum problem_kind kind;
-        const char *allow;
-    } rows[] = {
-        {"POST", "/v1/generate", ROUTE_SERVICE, ROUTE_GENERATE, PROBLEM_NONE, NULL},
-        {"POST", "/v1/generate", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
-        {"GET", "/livez", ANYWHERE, ROUTE_LIVE, PROBLEM_NONE, NULL},
-        {"HEAD", "/livez", ANYWHERE, ROUTE_LIVE, PROBLEM_NONE, NULL},
-        {"GET", "/readyz", ANYWHERE, ROUTE_READY, PROBLEM_NONE, NULL},
-        {"GET", "/healthz", ANYWHERE, ROUTE_READY, PROBLEM_NONE, NULL},
-        {"HEAD", "/metrics", ANYWHERE, ROUTE_METRICS, PROBLEM_NONE, NULL},
-        {"GET", "/v1/generate", ROUTE_SERVICE, ROUTE_GENERATE_GET, PROBLEM_NONE, NULL},
-        {"HEAD", "/v1/generate", ROUTE_SERVICE, ROUTE_GENERATE_GET, PROBLEM_NONE, NULL},
-        {"post", "/v1/generate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "GET, HEAD, POST"},
-        {"PUT", "/v1/generate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "GET, HEAD, POST"},
-        {"GET", "/v1/model", ROUTE_SERVICE, ROUTE_MODEL, PROBLEM_NONE, NULL},
-        {"GET", "/v1/model", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
-        {"POST", "/v1/estimate", ROUTE_SERVICE, ROUTE_ESTIMATE, PROBLEM_NONE, NULL},
-        {"GET", "/v1/estimate", ROUTE_SERVICE, 0, PROBLEM_METHOD, "POST"},
-        {"POST", "/v1/verify", ROUTE_SERVICE, ROUTE_VERIFY, PROBLEM_NONE, NULL},
-        {"POST", "/v1/images/generations", ROUTE_SERVICE, ROUTE_OPENAI_IMAGES,
-         PROBLEM_NONE, NULL},
-        {"GET", "/v1/models", ROUTE_SERVICE, ROUTE_OPENAI_MODELS, PROBLEM_NONE, NULL},
-        {"POST", "/sdapi/v1/txt2img", ROUTE_SERVICE, ROUTE_TXT2IMG, PROBLEM_NONE, NULL},
-        {"GET", "/sdapi/v1/progress", ROUTE_SERVICE, ROUTE_PROGRESS, PROBLEM_NONE, NULL},
-        {"GET", "/sdapi/v1/options", ROUTE_SERVICE, ROUTE_OPTIONS, PROBLEM_NONE, NULL},
-        {"POST", "/sdapi/v1/options", ROUTE_SERVICE, 0, PROBLEM_METHOD, "GET, HEAD"},
-        {"GET", "/sdapi/v1/sd-models", ROUTE_SERVICE, ROUTE_SD_MODELS, PROBLEM_NONE,
-         NULL},
-        {"GET", "/sdapi/v1/samplers", ROUTE_SERVICE, ROUTE_SAMPLERS, PROBLEM_NONE, NULL},
-        {"GET", "/openapi.json", ROUTE_SERVICE, ROUTE_OPENAPI_JSON, PROBLEM_NONE, NULL},
-        {"GET", "/openapi.yaml", ROUTE_SERVICE, ROUTE_OPENAPI_YAML, PROBLEM_NONE, NULL},
-        {"GET", "/", ROUTE_SERVICE, ROUTE_PAGE, PROBLEM_NONE, NULL},
-        {"GET", "/v1/generate", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
-        {"POST", "/metrics", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
-        {"DELETE", "/livez", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
-        {"", "/livez", ANYWHERE, 0, PROBLEM_METHOD, "GET, HEAD"},
-        {"GET", "/", ROUTE_OPERATOR, 0, PROBLEM_NOT_FOUND, NULL},
-        {"GET", "", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
-        {"OPTIONS", "*", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
-        {"GET", "/livez/", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
-        {"GET", "/LIVEZ", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
-        {"GET", "//livez", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
-        {"GET", "/livez?verbose", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
-        {"POST", "/v1/generate2", ANYWHERE, 0, PROBLEM_NOT_FOUND, NULL},
-    };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         for (int port = ROUTE_SERVICE; port <= ROUTE_OPERATOR; port++) {
             if ((rows[i].port & port) == 0)

@@ -133,7 +133,7 @@ static bool is_possible(const struct state *s, const struct commitment *jobs, si
 static void expect_promises(const struct state *s, const struct admission *a)
 {
     struct commitment with[MOST + 1];
-    double ends[MOST + 1];
+    double ends[MOST + 1] = {0};
     double seconds = s->ask.fixed + a->steps * s->ask.each_step;
     size_t place = insert(s, seconds, with);
     run(with, s->n + 1, s->limits.workers, ends);

@@ -245,6 +245,13 @@ static void test_pressed(void)
     CHECK(s.n_rounds == 1 && s.rounds[1] == 0);
 }
 
+static void test_due(void)
+{
+    CHECK(batcher_due(100, 0, 0.0, 50) == 150);
+    CHECK(batcher_due(100, 0, 2.0, 50) == 150 + UINT64_C(8000000000));
+    CHECK(batcher_due(100, 777, 2.0, 50) == 777);
+}
+
 /* --- an hour of traffic ----------------------------------------------------------- */
 
 enum { WORKERS = 2, PLACES = 32, JOBS = 4200 };
@@ -395,6 +402,7 @@ int main(void)
     test_even_split();
     test_oversized();
     test_pressed();
+    test_due();
     test_an_hour();
     return 0;
 }

@@ -89,6 +89,23 @@ static void test_unknown_cells(void)
                   1e-9));
 }
 
+/* Two classes an octave have prices of their own. */
+static void test_size_classes(void)
+{
+    static struct cost_model model;
+    static const size_t sizes[] = {64, 96, 128};
+    for (size_t i = 0; i < 3; i++) {
+        const struct cost_share share = {sizes[i], 1};
+        const struct cost_round round = round_of(BATCHER_STEP, &share, 1);
+        for (int k = 0; k < 40; k++)
+            observe(&model, &round, (double)(i + 1) * (double)sizes[i]);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        double item = cost_model_item(&model, BATCHER_STEP, false, sizes[i] + 1, 1);
+        CHECK(is_near(item, (double)(i + 1) * (double)(sizes[i] + 1), 0.02));
+    }
+}
+
 /* Batches are cheaper an item: each class of batches learns its own price. */
 static void test_batches(void)
 {
@@ -240,6 +257,7 @@ int main(void)
 {
     test_nothing_known();
     test_unknown_cells();
+    test_size_classes();
     test_batches();
     test_mixed_sizes();
     test_mixed_round_moves_once();

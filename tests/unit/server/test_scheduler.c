@@ -1,4 +1,5 @@
 /* The scheduler's rules, one by one, in simulated time. */
+#include "server/verdict.h"
 #include "tests/check.h"
 #include "tests/lib/simulation.h"
 
@@ -220,14 +221,18 @@ static void test_clients_leave(void)
     CHECK(simulation.now - 1000 * SIMULATION_SECOND < SIMULATION_SECOND * 55 / 100);
     double wasted = simulation_gauge(&simulation, METRIC_WASTED_EVALUATIONS);
     CHECK(wasted > 5 && wasted < 60);
-    /* Beside another, whose work goes on. */
-    (void)simulation_send(&simulation, &wish);
-    wish.leaves = 0.0;
-    (void)simulation_send(&simulation, &wish);
+    /* Beside another, whose work goes on, be it due earlier or later. */
+    for (int i = 0; i < 4; i++) {
+        wish.leaves = i % 3 == 0 ? 0.5 : 0.0;
+        (void)simulation_send(&simulation, &wish);
+        if (i % 2 == 1)
+            simulation_run_out(&simulation);
+    }
     finish();
-    CHECK(simulation.stopped == 1 && simulation.ledger.done == 1);
-    CHECK(simulation.ledger.canceled == 2);
-    CHECK(simulation_gauge(&simulation, METRIC_CANCELED) == 2.0);
+    CHECK(simulation.stopped == 1 && simulation.ledger.done == 2);
+    CHECK(simulation.ledger.canceled == 3);
+    CHECK(simulation_gauge(&simulation, METRIC_CANCELED) == 3.0);
+    wish.leaves = 0.0;
 
     /* While it waits; and before it was taken. */
     start(1, 1, 1.0);

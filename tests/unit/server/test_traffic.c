@@ -62,7 +62,8 @@ static double work_of(const struct simulation_request *wish)
 {
     const struct sampling sampling = {
         .steps = wish->steps, .guidance = wish->guidance, .solver = wish->solver};
-    double latent = (double)(wish->side / 16 * (wish->side / 16));
+    size_t side = wish->side / 16;
+    double latent = (double)(side * side);
     return simulated_quiet.encode + simulated_quiet.decode_unit * latent +
            sampling_evaluations(&sampling) * (simulated_quiet.step_fixed / 4 +
                                               simulated_quiet.step_unit * (latent + 16));

@@ -33,6 +33,7 @@ static void test_refusals(void)
     CHECK(sizeof(rows) / sizeof(rows[0]) == REFUSAL_NONE);
     for (size_t i = 0; i < REFUSAL_NONE; i++) {
         struct job job = {0};
+        list_init(&job.followers);
         verdict_refuse(&job, rows[i].refusal, &late, 0);
         expect(&job, rows[i].kind, rows[i].field);
         CHECK(job.problem.fastest == 0.25);
@@ -50,6 +51,7 @@ static void test_retry_after(void)
 {
     static const struct admission full = {.wait = 1.0};
     struct job job = {0};
+    list_init(&job.followers);
     double before = 8.0;
     for (uint32_t random = 1u << 30; random != 0; random += 1u << 30) {
         verdict_refuse(&job, REFUSAL_WAIT, &late, random);
@@ -69,6 +71,7 @@ static void test_ends(void)
                       .request.deadline_milliseconds = 70,
                       .request.sampling.steps = 8,
                       .facts.steps = 3};
+    list_init(&job.followers);
     CHECK(!verdict_is_unwanted(&job, false, 499) && !verdict_end(&job, false, 499));
     CHECK(job.problem.kind == PROBLEM_NONE);
     CHECK(verdict_is_unwanted(&job, false, 500) && verdict_end(&job, false, 500));

@@ -1,0 +1,276 @@
+"""`study`: one small network, one data set, one budget, four trainings, whose claims were
+written down in docs/flow-matching.md before it ran.
+
+The budget counts samples of training; one costs three evaluations (forward, and twice
+that backward), and pairs are paid for at one evaluation a step. Everything is kept in
+study/ of the work folder and goes on where the box ended.
+"""
+
+import json
+import random
+from pathlib import Path
+
+import torch
+
+from . import autoencoder, evaluate, flow, measures, objectives, pairs, plot, sampler
+from .drawings import SIZES, Drawings
+from .features import Classifier, shrink
+from .latents import Latents
+from .network import Network, grid_of, load_tokenizer, tokenize
+from .run import Run, autocast
+
+SMALL = dict(num_layers=1, num_single_layers=4, num_attention_heads=2)
+PAIRS = 8192
+EVALUATIONS = (1, 2, 4, 8, 10, 20, 50)
+CHOOSING_SEED, SEEDS = 0, (1, 2, 3)
+SHIFTS = (1.0, 3.0)
+BEGIN, END = "<!-- results: python -m model.train study -->", "<!-- end of results -->"
+
+# Each training: objective, the one it starts from, share of the budget.
+STAGES = {
+    "diffusion": ("diffusion", None, 1.0),
+    "flow": ("flow", None, 1.0),
+    "half": ("flow", None, 0.5),
+    "rectified": ("rectify", "half", 0.5),
+    "straightened": ("rectify", "half", 0.25),
+    "consistent": ("consist", "straightened", 0.25),
+}
+ARMS = ("diffusion", "flow", "rectified", "consistent")
+
+
+def cosine_times(steps: int, _shift: float = 1.0) -> list[float]:
+    """Uniform in the diffusion's own time, where Euler's step is DDIM's: t = s / (a + s)."""
+    u = objectives.LAST_TIME * torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    a, s = objectives.cosine(u)
+    return [*(s / (a + s))[:-1].tolist(), 0.0]
+
+
+class FromNoise:
+    """A network that predicts noise on the cosine schedule, as a velocity of the flow:
+    at flow time t its own time has s/a = t/(1-t), and z scales by a + s."""
+
+    def __init__(self, network: Network):
+        self.network = network
+        self.context = network.context
+
+    def velocity(self, x, t, context, grid):
+        u = (2 / torch.pi * torch.atan2(t, 1 - t)).clamp_max(objectives.LAST_TIME)
+        a, s = (value[:, None, None] for value in objectives.cosine(u))
+        z = (a + s) * x
+        noise = self.network.velocity(z, u, context, grid).float()
+        return noise - (z - s * noise) / a
+
+
+class Study:
+    def __init__(self, args):
+        self.args = args
+        self.folder = args.work / "study"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.drawings = Drawings(args.work)
+        self.base = flow.trained(args.work, args.base, None)
+        self.decoder = autoencoder.trained(args.work, args.base)
+        self.tokenizer = load_tokenizer(args.base)
+        self.empty = tokenize(self.tokenizer, [""])
+        self.weights = tuple(int(size == evaluate.SIZE) for size in SIZES)
+        self.minutes = args.minutes
+
+    def network(self, name: str | None) -> Network:
+        """The same first weights for all; the base's text encoder, which stays as it is."""
+        torch.manual_seed(self.args.seed)
+        network = Network.fresh(
+            len(self.tokenizer), self.tokenizer.pad_token_id, **SMALL
+        )
+        network.text = self.base.text.requires_grad_(False)
+        if name is not None:
+            flow.load_average(network, self.folder / f"{name}.pt")
+        return network
+
+    def batches(self, objective: str):
+        if objective in ("flow", "diffusion"):
+            latents = Latents(self.drawings, self.decoder)
+            return objectives.DrawingBatches(latents, self.tokenizer, self.weights)
+        made = pairs.Pairs(
+            self.args.work, self.network("half").eval(), self.tokenizer, 1.0, self.weights
+        )
+        self.minutes -= made.make(PAIRS, self.minutes)
+        return objectives.PairBatches(made) if made.count >= PAIRS else None
+
+    def train(self, name: str) -> bool:
+        """Whether the training is complete."""
+        objective, start, share = STAGES[name]
+        wanted = int(self.args.budget * share)
+        if objective in ("rectify", "consist") and start == "half":
+            wanted -= PAIRS * pairs.STEPS // 3
+        path = self.folder / f"{name}.pt"
+        if path.is_file() and torch.load(path, weights_only=True)["samples"] >= wanted:
+            return True
+        if start is not None and not self.train(start):
+            return False
+        batches = self.batches(objective)
+        if batches is None or self.minutes <= 0:
+            return False
+        training = flow.Training(objective, self.network(start), path, self.args.rate)
+        random.seed(self.args.seed)
+        run = Run(name, self.minutes, training.save)
+        for _ in run.steps():
+            done = training.samples / wanted
+            warm = min(1.0, (training.step + 1) / flow.WARM_STEPS)
+            cool = min(1.0, max(0.01, (1 - done) / flow.COOLING))
+            run.show(loss=training.learn(batches.draw(), warm * cool), done=f"{done:.1%}")
+            run.stopped |= training.samples >= wanted
+        self.minutes -= run.used / 60
+        return training.samples >= wanted
+
+    def field(self, arm: str):
+        network = self.network(arm).eval()
+        return FromNoise(network) if arm == "diffusion" else network
+
+    @torch.no_grad()
+    def pictures(self, field, solver, grid, prompts, noise) -> torch.Tensor:
+        solve, _ = sampler.SOLVERS[solver]
+        made = []
+        for i in range(0, len(prompts), evaluate.BATCH):
+            tokens = tokenize(self.tokenizer, prompts[i : i + evaluate.BATCH])
+            with autocast():
+                velocity = sampler.Guided(
+                    field, (*tokens, *self.empty), 1.0, grid_of(evaluate.SIZE)
+                )
+                x = solve(velocity, noise[i : i + evaluate.BATCH], grid)
+                pixels = self.decoder.decode(x, grid_of(evaluate.SIZE))
+            made.append(shrink(pixels.float().clamp(-1, 1)))
+        return torch.cat(made)
+
+
+def native(arm: str) -> tuple[str, str, float]:
+    return ("euler", "cosine", 1.0) if arm == "diffusion" else ("euler", "shift", 1.0)
+
+
+def candidates(arm: str, evaluations: int) -> list[tuple[str, str, float]]:
+    """Solvers whose evaluations are exactly as many, on each grid."""
+    solvers = [
+        name for name, (_, cost) in sampler.SOLVERS.items()
+        if steps_for(name, evaluations) and cost(steps_for(name, evaluations)) == evaluations
+    ]
+    grids = [("shift", shift) for shift in SHIFTS]
+    if arm == "diffusion":
+        grids.append(("cosine", 1.0))
+    return [(solver, *grid) for solver in solvers for grid in grids]
+
+
+def steps_for(solver: str, evaluations: int) -> int:
+    if solver == "midpoint":
+        return evaluations // 2
+    return (evaluations + 1) // 2 if solver == "heun" else evaluations
+
+
+def times_of(kind: str, steps: int, shift: float) -> list[float]:
+    return cosine_times(steps) if kind == "cosine" else sampler.times(steps, shift)
+
+
+class Measurement:
+    """The rows of results.json: arm, way of sampling, evaluations, seed."""
+
+    def __init__(self, study: Study):
+        self.study = study
+        classifier = Classifier(study.drawings)
+        classifier.load(study.args.classifier_minutes)
+        self.judge = evaluate.Judge(study.drawings, classifier, study.args.count)
+        self.records = evaluate.Records(study.folder / "results.json")
+        self.fields = {}
+
+    def row(self, arm: str, way, evaluations: int, seed: int) -> dict:
+        solver, kind, shift = way
+
+        def compute():
+            if arm not in self.fields:
+                self.fields = {arm: self.study.field(arm)}
+            prompts = evaluate.prompts_of(self.study.drawings, self.judge.count, seed)
+            noise = sampler.noise(len(prompts), evaluate.SIZE, seed)
+            grid = times_of(kind, steps_for(solver, evaluations), shift)
+            return self.judge.measure(
+                self.study.pictures(self.fields[arm], solver, grid, prompts, noise)
+            )
+
+        key = f"{arm} {solver} {kind} {shift:g} calls {evaluations} seed {seed}"
+        return self.records.get(key, compute)
+
+    def best(self, arm: str, evaluations: int):
+        """By FD-own on a seed that is not reported."""
+        return min(
+            candidates(arm, evaluations),
+            key=lambda way: self.row(arm, way, evaluations, CHOOSING_SEED)["fd_own"],
+        )
+
+    def ways(self, arm: str, evaluations: int) -> dict:
+        return {"native": native(arm), "best": self.best(arm, evaluations)}
+
+    def floor(self) -> dict:
+        rows = [
+            self.records.get(f"floor seed {seed}", lambda s=seed: self.judge.floor(s))
+            for seed in SEEDS
+        ]
+        return evaluate.summary(rows)
+
+    def table(self) -> list[dict]:
+        return [
+            {
+                "arm": arm, "way": name, "evaluations": calls,
+                "sampler": " ".join(str(part) for part in way),
+                **evaluate.summary([self.row(arm, way, calls, seed) for seed in SEEDS]),
+            }
+            for arm in ARMS
+            for calls in EVALUATIONS
+            for name, way in self.ways(arm, calls).items()
+        ]
+
+
+def markdown(rows: list[dict], floor: dict) -> str:
+    cell = measures.spelled
+    lines = [
+        "| training | sampler | evaluations | FD-own | KID-own | FD random 1 | FD random 2 |",
+        "|---|---|---|---|---|---|---|",
+        f"| (held-in drawings) | | | {cell(floor['fd_own'])} | {cell(floor['kid_own'])}"
+        f" | {cell(floor['fd_random1'])} | {cell(floor['fd_random2'])} |",
+    ]
+    for row in rows:
+        cells = " | ".join(
+            cell(row[name]) for name in ("fd_own", "kid_own", "fd_random1", "fd_random2")
+        )
+        lines.append(
+            f"| {row['arm']} | {row['way']}: {row['sampler']} | {row['evaluations']} | {cells} |"
+        )
+    return "\n".join(lines)
+
+
+def report(rows: list[dict], floor: dict, document: Path) -> None:
+    """Puts the table between the marks of the document, and the plots beside it."""
+    before, rest = document.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    document.write_text(
+        f"{before}{BEGIN}\n\n{markdown(rows, floor)}\n\n{END}{after}", encoding="utf-8"
+    )
+    for way in ("native", "best"):
+        series = [
+            plot.Series(arm, [
+                (row["evaluations"], row["fd_own"]["mean"], row["fd_own"]["half"])
+                for row in rows if (row["arm"], row["way"]) == (arm, way)
+            ])
+            for arm in ARMS
+        ]
+        plot.write(
+            document.with_name(f"{document.stem}-{way}.svg"),
+            f"FD-own, {way} sampler", ("evaluations", "FD-own"), series,
+        )
+
+
+def study(args) -> None:
+    work = Study(args)
+    if not all([work.train(arm) for arm in ARMS]):
+        print("the box ended before the trainings: run `study` again")
+        return
+    measurement = Measurement(work)
+    floor, rows = measurement.floor(), measurement.table()
+    (work.folder / "table.json").write_text(json.dumps(rows, indent=1))
+    if args.report:
+        report(rows, floor, args.report)
+    print(markdown(rows, floor))
