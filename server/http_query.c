@@ -42,12 +42,17 @@ static ssize_t read_nothing(void *context, uint64_t position, char *out, size_t 
 }
 
 /* No body: the client has it, or wants only to know. Nor is its length told: caches would
- * drop what they hold for a HEAD's that differs (RFC 9111, section 4.3.5). */
+ * drop what they hold for a HEAD's that differs (RFC 9111, section 4.3.5). On a
+ * connection that is kept, libmicrohttpd 0.9.75 would send the last chunk of a body that
+ * is none. */
 static enum MHD_Result answer_without(struct http_exchange *exchange, int status)
 {
     enum { BLOCK = 1 };
     struct MHD_Response *response = MHD_create_response_from_callback(
         MHD_SIZE_UNKNOWN, BLOCK, read_nothing, NULL, NULL);
+    if (response != NULL)
+        (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
+                                       MHD_RO_END);
     return http_answer_send(exchange, response, form_type(FORM_PNG), status);
 }
 

@@ -129,20 +129,29 @@ class QueryTest(unittest.TestCase):
 
     def test_head_computes_nothing(self):
         before = self.evaluations()
-        connection = self.server.connect()
-        for _ in range(2):  # on a kept connection: no body follows
-            connection.request("HEAD", path_of(CAT))
-            response = connection.getresponse()
-            self.assertEqual((response.status, response.read()), (200, b""))
-            self.assertEqual(response.headers["Content-Type"], "image/png")
-            # It would be compared with the length of what a cache has.
-            self.assertNotIn("Content-Length", response.headers)
-            tag = response.headers["ETag"]
-        connection.close()
+        answer = self.get(CAT, method="HEAD")
+        tag = answer.headers["ETag"]
+        self.assertEqual(answer.headers["Content-Type"], "image/png")
+        # It would be compared with the length of what a cache has.
+        self.assertNotIn("Content-Length", answer.headers)
         self.assertEqual(self.evaluations(), before)
         self.assertEqual(self.get(CAT).headers["ETag"], tag)
         self.get({"prompt": "a cat"}, 422, method="HEAD")
         self.get({**CAT, "model": "0" * 64}, 404, method="HEAD")
+
+    def test_nothing_follows_the_head(self):
+        for request, status in (
+            ("HEAD {} HTTP/1.1\r\n", b" 200 "),
+            ("GET {} HTTP/1.1\r\nIf-None-Match: *\r\n", b" 304 "),
+        ):
+            with socket.create_connection(("127.0.0.1", self.server.port), PATIENCE) as client:
+                client.sendall((request.format(path_of(CAT)) + "Host: sluice\r\n\r\n").encode())
+                answer = b""
+                while piece := client.recv(65536):
+                    answer += piece
+            head, end, body = answer.partition(b"\r\n\r\n")
+            self.assertIn(status, head)
+            self.assertEqual((end, body), (b"\r\n\r\n", b""))
 
     def test_other_model(self):
         before = self.evaluations()
