@@ -415,11 +415,11 @@ class SlowReaderTest(unittest.TestCase):
     def test_reader_that_sleeps_on(self):
         with Server(TINY, "--max-steps", "400", "--response-timeout", "1") as server:
             client = self.open(server, self.FIELDS)
-            self.wait_for_images(server, 1)
             wait_until(
                 lambda: server.metrics()("sluice_connections_cut_total") == 1,
                 "it is cut although it never read",
             )
+            server.wait_for_gauges(running=0, queued=0)
             client.close()
 
 
