@@ -72,14 +72,13 @@ static bool read_iterations(const json_t *object,
                        REQUEST_MAX_IMAGES, request->n);
 }
 
-/* sampler_index is what sampler_name was called before. "" is their default. */
-static bool
-read_sampler(const json_t *object, struct request *request, struct problem *problem)
+/* "" is their default. */
+static bool read_sampler(const json_t *object,
+                         const char *name,
+                         struct request *request,
+                         struct problem *problem)
 {
-    const char *name = "sampler_name";
     const json_t *value = member(object, name);
-    if (value == NULL)
-        value = member(object, name = "sampler_index");
     const char *text = json_string_value(value);
     if (value == NULL || (text != NULL && *text == '\0'))
         return true;
@@ -106,7 +105,9 @@ static bool read_object(const json_t *object,
     }
     return read_seed(object, request, limits, problem) &&
            read_iterations(object, request, limits, problem) &&
-           read_sampler(object, request, problem);
+           /* What sampler_name was called before; the newer one is above it. */
+           read_sampler(object, "sampler_index", request, problem) &&
+           read_sampler(object, "sampler_name", request, problem);
 }
 
 bool sdapi_parse(struct request *out,

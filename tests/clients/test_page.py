@@ -1,6 +1,6 @@
 """The page at / in Debian's Chromium, steered by Playwright.
 
-SLUICE_SCREENSHOTS names a folder for the pictures that docs/ shows; else they go into the
+SLUICE_SCREENSHOTS names a folder of this tree for the pictures that docs/ shows; else they go into the
 build folder.
 """
 
@@ -17,17 +17,16 @@ try:
 except ImportError:
     client_packages.enter()
 
-from sluice_server import HOUSE, PATIENCE, Picture, Server
+from sluice_server import HOUSE, PATIENCE, SOURCE, Picture, Server
 
 CHROMIUM = "/usr/bin/chromium"
-SCREENSHOTS = pathlib.Path(
-    os.environ.get("SLUICE_SCREENSHOTS")
-    or pathlib.Path(os.environ["SLUICE_BUILD_DIR"]) / "screenshots"
+SCREENSHOTS = SOURCE / os.environ.get(
+    "SLUICE_SCREENSHOTS", f"{os.environ['SLUICE_BUILD_DIR']}/screenshots"
 )
 PNG = "data:image/png;base64,"
 TIME = re.compile(r"\d m?s$")
 CAT = "cat face, noto style"
-DESK, PHONE = {"width": 1120, "height": 1240}, {"width": 390, "height": 844}
+DESK, PHONE = {"width": 1120, "height": 1330}, {"width": 390, "height": 844}
 
 
 class PageTest(unittest.TestCase):
