@@ -378,7 +378,7 @@ class LoadTest(unittest.TestCase):
 class SlowReaderTest(unittest.TestCase):
     """Who does not read loses steps and previews, not the image, and holds nobody up."""
 
-    STEPS = 100 if SLOW else 400
+    STEPS = 60 if SLOW else 120
     FIELDS = {**CAT, "width": 128, "height": 128, "steps": STEPS, "guidance": 1}
 
     def open(self, server, fields):
