@@ -52,7 +52,7 @@ list_insert(struct list *list, struct list_node *before, struct list_node *node)
     struct list_node *previous = before == NULL ? &list->head : before;
     node->previous = previous;
     node->next = previous->next;
-    previous->next->previous = node;
+    previous->next->previous = node; /* NOLINT(clang-analyzer-*) */
     previous->next = node;
 }
 

@@ -144,7 +144,8 @@ static enum err_code time_work(struct benchmark_work *out,
 /* Noise-like values: none is subnormal. */
 static float *new_values(size_t n)
 {
-    float *values = n > SIZE_MAX / sizeof(float) ? NULL : malloc(n * sizeof(float));
+    float *values =
+        n > SIZE_MAX / sizeof(float) ? NULL : malloc(size_max(n, 1) * sizeof(float));
     for (size_t i = 0; values != NULL && i < n; i++)
         values[i] = (float)((int)(i * 7919 % 2048) - 1024) / 512.0f + 1.0f / 4096.0f;
     return values;

@@ -9,7 +9,8 @@
  *                   jobs are done
  *
  * A client that leaves ends the jobs. One that reads a stream slowly loses steps and
- * previews, but no image.
+ * previews, but no image, unless it leaves unread what is there for longer than an answer
+ * may take: then it is cut.
  *
  * Threads: as said; a lock guards what both touch. Ownership: new from http_images_start,
  * the exchange's; http_images_leave gives it up, and it is freed when its last job is

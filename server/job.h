@@ -56,14 +56,14 @@ struct round;
 struct job {
     struct list_node node; /* in one of the scheduler's lists, or its leader's */
     enum job_state state;
-    struct round *round; /* that a worker does and it is in; NULL: none */
+    atomic_bool abandoned;  /* its client has left: set by any thread */
+    bool is_estimate;       /* ends, CANCELED, as soon as `admission` is known */
+    bool wants_preview;     /* before its next step */
+    char tag[JOB_TAG_SIZE]; /* jobs of the same tag have the same image; may be "" */
+    struct list followers;  /* that wait for this one's image */
+    struct round *round;    /* that a worker does and it is in; NULL: none */
     struct request request;
     struct served_model *model; /* held */
-    atomic_bool abandoned;      /* its client has left: set by any thread */
-    char tag[JOB_TAG_SIZE];     /* jobs of the same tag have the same image; may be "" */
-    struct list followers;      /* that wait for this one's image */
-    bool is_estimate;           /* ends, CANCELED, as soon as `admission` is known */
-    bool wants_preview;         /* before its next step */
 
     size_t n_contexts; /* how many it needs: 2 under guidance */
     struct context *contexts[JOB_CONTEXTS];

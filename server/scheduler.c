@@ -59,31 +59,8 @@ void scheduler_publish(struct scheduler *scheduler)
                 forecast_capacity(scheduler->model, workers, usual_batch(scheduler)));
 }
 
-static void end(struct scheduler *scheduler, struct job *job, enum job_state state);
-
-/* They get what the job got. */
-static void
-end_followers(struct scheduler *scheduler, struct job *job, enum job_state state)
-{
-    struct list_node *node;
-    while ((node = list_pop(&job->followers)) != NULL) {
-        struct job *follower = list_entry(node, struct job, node);
-        enum job_state its_state = state;
-        follower->problem = job->problem;
-        follower->facts = job->facts;
-        if (state == JOB_DONE &&
-            !buf_append(&follower->png, job->png.data, job->png.length)) {
-            its_state = JOB_FAILED;
-            (void)problem_set(&follower->problem, PROBLEM_INTERNAL, NULL,
-                              "no memory for a copy of the image");
-        }
-        metrics_add(scheduler->setting.metrics, METRIC_SHARED, 0, 1.0);
-        end(scheduler, follower, its_state);
-    }
-}
-
-/* The job leaves the scheduler. It is in no list any more. */
-static void end(struct scheduler *scheduler, struct job *job, enum job_state state)
+/* The job leaves the scheduler. It is in no list any more, and none follows it. */
+static void end_alone(struct scheduler *scheduler, struct job *job, enum job_state state)
 {
     job_move(job, state);
     for (size_t i = 0; i < job->n_contexts; i++) {
@@ -93,9 +70,33 @@ static void end(struct scheduler *scheduler, struct job *job, enum job_state sta
     observe_end(scheduler->setting.metrics, job);
     /* Before done: whoever gets the answer reads gauges that no longer count it. */
     scheduler_publish(scheduler);
-    end_followers(scheduler, job, state);
     job->done(job, job->context);
     scheduler->setting.ended(scheduler->setting.context);
+}
+
+/* It gets what the job got that it followed. */
+static enum job_state
+take_over(struct job *follower, const struct job *job, enum job_state state)
+{
+    follower->problem = job->problem;
+    follower->facts = job->facts;
+    if (state != JOB_DONE || buf_append(&follower->png, job->png.data, job->png.length))
+        return state;
+    (void)problem_set(&follower->problem, PROBLEM_INTERNAL, NULL,
+                      "no memory for a copy of the image");
+    return JOB_FAILED;
+}
+
+/* The job and its followers. */
+static void end(struct scheduler *scheduler, struct job *job, enum job_state state)
+{
+    struct list_node *node;
+    while ((node = list_pop(&job->followers)) != NULL) {
+        struct job *follower = list_entry(node, struct job, node);
+        metrics_add(scheduler->setting.metrics, METRIC_SHARED, 0, 1.0);
+        end_alone(scheduler, follower, take_over(follower, job, state));
+    }
+    end_alone(scheduler, job, state);
 }
 
 static void leave(struct scheduler *scheduler, struct job *job, enum job_state state)

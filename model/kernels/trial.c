@@ -184,7 +184,8 @@ double trial_operations(const struct trial *trial)
 /* Values between -1/2 and 1/2; their kind does not matter but that none is subnormal. */
 static float *new_values(size_t n)
 {
-    float *values = n > SIZE_MAX / sizeof(float) ? NULL : malloc(n * sizeof(float));
+    float *values =
+        n > SIZE_MAX / sizeof(float) ? NULL : malloc(size_max(n, 1) * sizeof(float));
     for (size_t i = 0; values != NULL && i < n; i++)
         values[i] = (float)((int)(i * 7919 % 1024) - 512) / 1024.0f + 1.0f / 4096.0f;
     return values;

@@ -378,7 +378,8 @@ class LoadTest(unittest.TestCase):
 class SlowReaderTest(unittest.TestCase):
     """Who does not read loses steps and previews, not the image, and holds nobody up."""
 
-    FIELDS = {**CAT, "width": 128, "height": 128, "steps": 200, "guidance": 1}
+    STEPS = 100 if SLOW else 160  # more than the sockets hold
+    FIELDS = {**CAT, "width": 128, "height": 128, "steps": STEPS, "guidance": 1}
 
     def open(self, server, fields):
         client = socket.socket()
@@ -396,7 +397,7 @@ class SlowReaderTest(unittest.TestCase):
         wait_until(lambda: server.metrics()("sluice_images_total") >= count, "all is drawn")
 
     def test_reader_that_wakes_up(self):
-        with Server(TINY, "--max-steps", "200", "--response-timeout", "600") as server:
+        with Server(TINY, "--max-steps", "400", "--response-timeout", "600") as server:
             expected = server.picture(self.FIELDS)
             client = self.open(server, self.FIELDS)
             self.wait_for_images(server, 2)
@@ -406,21 +407,20 @@ class SlowReaderTest(unittest.TestCase):
                 events = list(read_events(answer))
             client.close()
             previews = sum(name == "preview" for name, _ in events)
-            self.assertTrue(0 < previews < 199, f"{previews} of 199 previews")
+            self.assertTrue(0 < previews < self.STEPS - 1, f"{previews} previews")
             steps = [data["step"] for name, data in events if name == "step"]
             self.assertEqual(steps, sorted(set(steps)))
             self.assertEqual(events[-1][0], "image")
             self.assertEqual(decode(events[-1][1]["images"][0]), expected)
 
     def test_reader_that_sleeps_on(self):
-        with Server(TINY, "--max-steps", "200", "--response-timeout", "1") as server:
+        with Server(TINY, "--max-steps", "400", "--response-timeout", "1") as server:
             client = self.open(server, self.FIELDS)
             wait_until(
-                lambda: server.metrics()("sluice_connections_cut_total", phase="response"),
+                lambda: server.metrics()("sluice_connections_cut_total") == 1,
                 "it is cut although it never read",
             )
             server.wait_for_gauges(running=0, queued=0)
-            self.assertEqual(server.wait_for_event("request")["outcome"], "too-slow")
             client.close()
 
 

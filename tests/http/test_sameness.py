@@ -57,6 +57,11 @@ def rounds_above(metrics, size):
     )
 
 
+def serve(model, *options):
+    """Batches as large as they get, however slow the build."""
+    return Server(model, "--max-round", "600000", "--max-wait", "86400", *options)
+
+
 class SamenessTest(unittest.TestCase):
     def check(self, server, requests, expected):
         """Whether these requests, sent together, get what each got alone."""
@@ -91,24 +96,24 @@ class SamenessTest(unittest.TestCase):
 
     def test_tiny_model(self):
         model = tiny("f32")
-        with Server(model, "--workers", "1", "--max-batch", "16") as server:
+        with serve(model, "--workers", "1", "--max-batch", "16") as server:
             expected = self.alone(server, TINY_POOL)
             self.batches(server, TINY_POOL, expected)
             self.full_round(server, TINY_POOL, expected)
             metrics = server.metrics()
             steps = metrics("sluice_batch_requests_count")
             self.assertGreater(metrics("sluice_batch_requests_sum") / steps, 1.5)
-        with Server(model, "--workers", "2", "--max-batch", "16") as server:
+        with serve(model, "--workers", "2", "--max-batch", "16") as server:
             self.batches(server, TINY_POOL, expected)
             self.assertGreater(rounds_above(server.metrics(), 4), 0)
-        with Server(model, "--workers", "2", "--max-batch", "3") as server:
+        with serve(model, "--workers", "2", "--max-batch", "3") as server:
             self.check(server, TINY_POOL, expected)
         alone = ("--workers", "1", "--max-batch", "1", "--context-cache", "0")
-        with Server(model, *alone) as server:
+        with serve(model, *alone) as server:
             self.assertEqual(self.alone(server, TINY_POOL), expected)
 
     def test_identical_requests_in_one_batch(self):
-        with Server(tiny("two-taps"), "--workers", "1", "--max-batch", "16") as server:
+        with serve(tiny("two-taps"), "--workers", "1", "--max-batch", "16") as server:
             request = {"prompt": "twins", "seed": 5, "steps": 50, "solver": "ab2"}
             expected = {"twins": server.picture(request)}
             for size in SIZES:
@@ -121,7 +126,7 @@ class SamenessTest(unittest.TestCase):
         for name, size in (("f16-distilled", (40, 24)), ("bf16-sharded", (48, 32))):
             common["width"], common["height"] = size
             pool = [{"prompt": f"p{i}", "seed": i, **common} for i in range(16)]
-            with Server(tiny(name), "--workers", "1", "--max-batch", "16") as server:
+            with serve(tiny(name), "--workers", "1", "--max-batch", "16") as server:
                 expected = self.alone(server, pool)
                 for size in (2, 5, 16):
                     self.check(server, pool[:size], expected)
@@ -129,12 +134,12 @@ class SamenessTest(unittest.TestCase):
 
     def test_house_model(self):
         pool = HOUSE_POOL[: 5 if SLOW else 16]
-        with Server(HOUSE, "--workers", "1", "--max-batch", "16") as server:
+        with serve(HOUSE, "--workers", "1", "--max-batch", "16") as server:
             expected = self.alone(server, pool)
             for size in (2, 5) if SLOW else (2, 5, 16):
                 self.check(server, pool[-size:], expected)
             self.assertGreater(rounds_above(server.metrics(), 3), 0)
-        with Server(HOUSE, "--workers", "2") as server:
+        with serve(HOUSE, "--workers", "2") as server:
             self.check(server, pool[::-1], expected)
             self.assertGreater(rounds_above(server.metrics(), 1), 0)
 

@@ -88,7 +88,7 @@ static void test_headers(void)
         "Bearer test x",
         "Bearer, test",
         "Bearer \"test\"",
-        "Bearer " TEST,
+        ("Bearer " TEST),
         "BearerX test",
     };
     static const char *const found[] = {"Bearer test", "bearer test", "BEARER  test",
