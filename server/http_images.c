@@ -358,6 +358,14 @@ struct MHD_Response *http_images_stream(struct http_images *images)
                                              images, NULL);
 }
 
+bool http_images_are_over(struct http_images *images)
+{
+    (void)pthread_mutex_lock(&images->lock);
+    bool are_over = images->unfinished == 0;
+    (void)pthread_mutex_unlock(&images->lock);
+    return are_over;
+}
+
 unsigned http_images_evaluations(const struct http_images *images)
 {
     unsigned evaluations = 0;

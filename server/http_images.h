@@ -94,6 +94,10 @@ bool http_images_has_stream(struct http_images *images);
 /* The response that the stream is; NULL without memory. */
 struct MHD_Response *http_images_stream(struct http_images *images);
 
+/* Whether the engine has given all jobs back: before, what they say of themselves is its.
+ */
+bool http_images_are_over(struct http_images *images);
+
 /* Evaluations that were computed, of all. */
 unsigned http_images_evaluations(const struct http_images *images);
 

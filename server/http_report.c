@@ -8,8 +8,9 @@
 
 #include <string.h>
 
-/* What was asked for, without the prompt's text. */
-static void log_request(struct log_line *line, const struct job *job)
+/* What was asked for, without the prompt's text; and what was done, when that is known:
+ * a stream's client may leave before. */
+static void log_request(struct log_line *line, const struct job *job, bool is_over)
 {
     const struct request *request = &job->request;
     const struct sampling *sampling = &request->sampling;
@@ -22,12 +23,14 @@ static void log_request(struct log_line *line, const struct job *job)
     log_count(line, "prompt_bytes", request->prompt_bytes);
     log_text(line, "prompt_digest", text);
     log_count(line, "seed", sampling->seed);
-    log_count(line, "steps", job->facts.steps);
-    log_count(line, "evaluations", job->facts.evaluations);
     log_count(line, "width", sampling->width);
     log_count(line, "height", sampling->height);
     log_text(line, "solver", solver_name(sampling->solver));
     log_real(line, "guidance", sampling->guidance);
+    if (!is_over)
+        return;
+    log_count(line, "steps", job->facts.steps);
+    log_count(line, "evaluations", job->facts.evaluations);
     log_real(line, "queue_ms", clock_milliseconds(job->facts.queue));
     log_real(line, "encode_ms", clock_milliseconds(job->facts.encode));
     log_real(line, "steps_ms", clock_milliseconds(job->facts.stepping));
@@ -53,7 +56,8 @@ static void log_exchange(const struct http_exchange *exchange, const char *outco
         log_text(&line, "field", exchange->problem.field);
     }
     if (exchange->images != NULL)
-        log_request(&line, exchange->images->jobs[0]);
+        log_request(&line, exchange->images->jobs[0],
+                    http_images_are_over(exchange->images));
     log_end(&line);
 }
 
