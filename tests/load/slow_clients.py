@@ -88,6 +88,7 @@ class Horde:
             client = Client(self.kind, self.address)
         except OSError:  # turned away
             return
+        client.send(b"")  # its first words at once: their time counts from here
         self.connected += 1
         number = client.socket.fileno()
         self.clients[number] = client
