@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "server/http_answer.h"
+#include "server/http_generate.h"
 #include "server/http_guard.h"
 #include "server/http_report.h"
 #include "server/http_route.h"
@@ -245,5 +246,6 @@ void http_exchange_end(struct http_exchange *exchange,
     else if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
         outcome = "client-gone";
     http_report(exchange, outcome);
+    http_generate_settle(exchange);
     http_deadlines_enter(deadlines, deadline, HTTP_PHASE_IDLE);
 }

@@ -38,11 +38,10 @@ static bool charge(struct http_exchange *exchange, const struct request *request
     return true;
 }
 
-/* Only what was computed is paid for. */
-static void settle(struct http_exchange *exchange)
+void http_generate_settle(struct http_exchange *exchange)
 {
-    const struct http_images *images = exchange->images;
-    if (exchange->charged <= 0.0)
+    struct http_images *images = exchange->images;
+    if (exchange->charged <= 0.0 || (images != NULL && !http_images_are_over(images)))
         return;
     double used = images == NULL ? 0.0
                                  : pixels(&images->jobs[0]->request) *
@@ -79,7 +78,7 @@ enum MHD_Result http_generate_submit(struct http_exchange *exchange,
     }
     if (http_images_start(exchange, request, tag, events))
         return MHD_YES;
-    settle(exchange);
+    http_generate_settle(exchange);
     return http_answer_problem(exchange);
 }
 
@@ -110,7 +109,7 @@ bool http_generate_is_done(struct http_exchange *exchange, enum MHD_Result *resu
     struct http_images *images = exchange->images;
     if (http_images_has_stream(images))
         return true;
-    settle(exchange);
+    http_generate_settle(exchange);
     if (exchange->problem.kind == PROBLEM_NONE && images->failed == NULL)
         return true;
     if (images->failed != NULL)

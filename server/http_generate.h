@@ -29,6 +29,10 @@ enum MHD_Result http_generate_submit(struct http_exchange *exchange,
                                      const char *tag,
                                      const struct http_events *events);
 
+/* Gives back what the key paid for and was not computed, once the images are over: a
+ * stream that is left before pays in full. */
+void http_generate_settle(struct http_exchange *exchange);
+
 /* What has come of the images: true when all are there, or when a stream tells of them.
  * Else *result is what to return from the route's finish. */
 bool http_generate_is_done(struct http_exchange *exchange, enum MHD_Result *result);
