@@ -185,6 +185,9 @@ class Server:
         self._changed = threading.Condition()
         self._ended = False
         defaults = ("--port", "0", "--admin-port", "0", "--drain-delay", "0")
+        if SLOW and "--max-wait" not in options:
+            # By forecast most of what tests let wait would be refused.
+            defaults += ("--max-wait", "86400")
         arguments = (BINARY, "serve", "--model", model, *defaults, *options)
         self.process = subprocess.Popen(
             [str(argument) for argument in arguments],
