@@ -329,7 +329,7 @@ static void test_openmetrics(void)
     CHECK(strstr(text, "# EOF") == NULL);
     expect_value(text, "sluice_refusals_total{reason=\"wait\"}", 0.0);
     CHECK(value_of(text, "process_resident_memory_bytes") > 1e5);
-    CHECK(value_of(text, "process_threads") == 1.0);
+    CHECK(value_of(text, "process_threads") >= 1.0); /* a sanitizer has one more */
     CHECK(value_of(text, "process_open_fds") >= 3.0);
     CHECK(value_of(text, "process_start_time_seconds") > 1.6e9);
     free(text);
