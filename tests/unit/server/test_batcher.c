@@ -138,7 +138,7 @@ static struct state draw_state(struct draw *draw)
     struct state s = {.n = draw_below(draw, draw_below(draw, 2) == 0 ? 6 : MOST),
                       .free_workers = draw_below(draw, 9),
                       .limits = {1 + draw_below(draw, 64), 1 + draw_below(draw, 40),
-                                 1 + draw_below(draw, 4000)}};
+                                 1 + draw_below(draw, 4000), 0.0}};
     const size_t kinds = 1 + draw_below(draw, 12);
     for (size_t i = 0; i < s.n; i++) {
         const size_t kind = draw_below(draw, kinds), items = 1 + draw_below(draw, 2);

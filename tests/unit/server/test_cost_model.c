@@ -243,8 +243,9 @@ static void test_random(void)
         for (size_t k = 0; k < n; k++)
             shares[k] = (struct cost_share){
                 draw_below(&draw, 1u << draw_below(&draw, 24)), draw_below(&draw, 5)};
-        struct cost_round round = {draw_below(&draw, BATCHER_WORK_COUNT),
-                                   draw_below(&draw, 2) == 0, shares, n};
+        struct cost_round round = {
+            (enum batcher_work)draw_below(&draw, BATCHER_WORK_COUNT),
+            draw_below(&draw, 2) == 0, shares, n};
         observe(&model, &round,
                 scales[draw_below(&draw, 5)] * (1.0 + (double)draw_float(&draw)));
         double item = cost_model_item(&model, round.work, round.helped,
