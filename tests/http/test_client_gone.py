@@ -7,6 +7,7 @@ import unittest
 
 from sluice_server import (
     GENERATE,
+    HOUSE,
     PATIENCE,
     Server,
     in_parallel,
@@ -38,8 +39,8 @@ def head(request_id, body):
 
 
 class ClientGoneTest(unittest.TestCase):
-    def start(self, *options):
-        return self.enterContext(Server(TINY, *PATIENT, *options))
+    def start(self, *options, model=TINY):
+        return self.enterContext(Server(model, *PATIENT, *options))
 
     def send(self, server, fields, request_id="left"):
         client = socket.create_connection(("127.0.0.1", server.port), PATIENCE)
@@ -94,7 +95,8 @@ class ClientGoneTest(unittest.TestCase):
         self.assertGreater(metrics("sluice_wasted_evaluations_total"), 0)
 
     def test_waiting(self):
-        server = self.start("--max-batch", "1")
+        # The tiny model's longest work would be over before all others have come.
+        server = self.start("--max-batch", "1", model=HOUSE)
         running = self.send(server, ENDLESS, "running")
         server.wait_for_gauges(running=1, queued=0)
         waiting = [self.send(server, ENDLESS, f"waiting-{i}") for i in range(5)]
