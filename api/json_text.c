@@ -51,6 +51,12 @@ json_t *json_text_load(const char *body, size_t length, struct problem *problem)
     json_error_t error = {.line = 1,
                           .text = "expected a JSON object, found an empty body"};
     json_t *root = NULL;
+    if (length > REQUEST_MAX_BYTES) {
+        (void)problem_set(problem, PROBLEM_TOO_LARGE, NULL,
+                          "expected at most %d bytes, found %zu", REQUEST_MAX_BYTES,
+                          length);
+        return NULL;
+    }
     const char *nul = length > 0 ? memchr(body, '\0', length) : NULL;
     json_memory_watch();
     if (length > 0 && nul == NULL)

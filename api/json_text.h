@@ -15,8 +15,9 @@
 #include <stddef.h>
 
 /* A client's body as an object, new; NULL with a problem when it is none:
- * PROBLEM_MALFORMED with line and column, also for NaN, for numbers that no double holds
- * and for duplicate keys; PROBLEM_INTERNAL without memory. */
+ * PROBLEM_TOO_LARGE beyond REQUEST_MAX_BYTES; PROBLEM_MALFORMED with line and column,
+ * also for NaN, for numbers that no double holds and for duplicate keys; PROBLEM_INTERNAL
+ * without memory. */
 json_t *json_text_load(const char *body, size_t length, struct problem *problem);
 
 /* "an object", "a number", "null". */

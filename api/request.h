@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 enum {
+    REQUEST_MAX_BYTES = 64 * 1024, /* of a body in JSON */
     REQUEST_MAX_CHARACTERS = 2000, /* of a prompt */
     REQUEST_MAX_IMAGES = 16,
     REQUEST_MAX_DEADLINE = 600000, /* milliseconds */

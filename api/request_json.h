@@ -15,8 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { REQUEST_MAX_BYTES = 64 * 1024 };
-
 /* Parses a body of at most REQUEST_MAX_BYTES. random_seed is used when the body names
  * no seed. On false *problem says what was expected, what was found and where, and *out
  * is untouched. Malformed JSON, NaN, numbers that no double holds, duplicate keys and a

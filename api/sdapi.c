@@ -117,10 +117,6 @@ bool sdapi_parse(struct request *out,
                  uint32_t random_seed,
                  struct problem *problem)
 {
-    if (length > REQUEST_MAX_BYTES)
-        return problem_set(problem, PROBLEM_TOO_LARGE, NULL,
-                           "expected at most %d bytes, found %zu", REQUEST_MAX_BYTES,
-                           length);
     json_t *root = json_text_load(body, length, problem);
     if (root == NULL)
         return false;

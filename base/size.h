@@ -33,4 +33,13 @@ static inline size_t size_min(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* The logarithm to base 2, rounded down; 0 for 0. */
+static inline size_t size_log2(size_t value)
+{
+    size_t log = 0;
+    while (value >>= 1)
+        log++;
+    return log;
+}
+
 #endif

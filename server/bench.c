@@ -36,17 +36,5 @@ bench(struct model_setup *setup, const struct options *options, struct err *err)
 
 int bench_run(const struct options *options)
 {
-    struct model_setup setup;
-    struct err err;
-    /* One picture on one thread is the least that a server must hold. */
-    struct options alone = *options;
-    alone.max_batch = 1;
-    alone.context_cache = 0;
-    enum err_code code = model_setup_open(&setup, &alone, 1, &err);
-    if (code == ERR_OK)
-        code = bench(&setup, &alone, &err);
-    if (code != ERR_OK)
-        (void)fprintf(stderr, "sluice: %s\n", err.message);
-    model_setup_finish(&setup);
-    return code == ERR_OK ? 0 : 1;
+    return model_setup_run_alone(options, bench);
 }

@@ -7,25 +7,17 @@
 static const double weight_least = 0.125, ratio_most = 4.0;
 enum { SETTLED = 4, NOWHERE = COST_SIZES + COST_BATCHES };
 
-static size_t floor_log2(size_t value)
-{
-    size_t log = 0;
-    while (value >>= 1)
-        log++;
-    return log;
-}
-
 /* Two classes an octave: from 2^k, and from 1.5 * 2^k. */
 static size_t size_class(size_t size)
 {
-    size_t log = floor_log2(size);
+    size_t log = size_log2(size);
     size_t half = log > 0 ? size >> (log - 1) & 1 : 0;
     return size_min(2 * log + half, COST_SIZES - 1);
 }
 
 static size_t batch_class(size_t batch)
 {
-    return size_min(floor_log2(batch), COST_BATCHES - 1);
+    return size_min(size_log2(batch), COST_BATCHES - 1);
 }
 
 static size_t distance(size_t a, size_t b)

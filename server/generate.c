@@ -156,17 +156,5 @@ generate(struct model_setup *setup, const struct options *options, struct err *e
 
 int generate_run(const struct options *options)
 {
-    struct model_setup setup;
-    struct err err;
-    /* One image at a time: one worker, and no contexts kept. */
-    struct options alone = *options;
-    alone.max_batch = 1;
-    alone.context_cache = 0;
-    enum err_code code = model_setup_open(&setup, &alone, 1, &err);
-    if (code == ERR_OK)
-        code = generate(&setup, &alone, &err);
-    if (code != ERR_OK)
-        (void)fprintf(stderr, "sluice: %s\n", err.message);
-    model_setup_finish(&setup);
-    return code == ERR_OK ? 0 : 1;
+    return model_setup_run_alone(options, generate);
 }

@@ -34,7 +34,7 @@ struct http_setting {
     const char *version;
     const char *cors_origin;   /* whose pages may ask: an origin, or "*"; "": none */
     const char *public_url;    /* of the service, for links; "": none are given */
-    struct model_shelf *shelf; /* where the model that is asked for now stands */
+    struct model_shelf *shelf; /* where the present model stands */
     struct engine *engine;
     struct metrics *metrics;
 };

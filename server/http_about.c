@@ -7,12 +7,6 @@
 #include "server/http_answer.h"
 #include "server/http_generate.h"
 
-static enum MHD_Result give(struct http_exchange *exchange, struct buf *body)
-{
-    return http_answer_send(exchange, http_answer_from(exchange, body),
-                            form_type(FORM_JSON), 200);
-}
-
 enum MHD_Result http_about_model(struct http_exchange *exchange)
 {
     struct buf body;
@@ -30,7 +24,7 @@ enum MHD_Result http_about_model(struct http_exchange *exchange)
     };
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     about_model_write(&about, &body);
-    return give(exchange, &body);
+    return http_answer_json(exchange, &body);
 }
 
 enum MHD_Result http_about_estimate(struct http_exchange *exchange)
@@ -38,7 +32,7 @@ enum MHD_Result http_about_estimate(struct http_exchange *exchange)
     struct request request;
     if (!http_generate_open(exchange))
         return http_answer_problem(exchange);
-    const char *body = exchange->body.data == NULL ? "" : exchange->body.data;
+    const char *body = http_exchange_body_text(exchange);
     struct request_limits limits = exchange->model->limits;
     limits.allows_previews = true; /* it is not said how the image will be wanted */
     if (!request_parse(&request, body, exchange->body.length, &limits, random_u32(),
@@ -68,5 +62,5 @@ enum MHD_Result http_about_estimate_finish(struct http_exchange *exchange)
     };
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     about_estimate_write(&estimate, &body);
-    return give(exchange, &body);
+    return http_answer_json(exchange, &body);
 }

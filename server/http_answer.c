@@ -135,3 +135,9 @@ http_answer_text(struct http_exchange *exchange, int status, const char *text)
     return http_answer_send(exchange, http_answer_from(exchange, &body),
                             "text/plain; charset=utf-8", status);
 }
+
+enum MHD_Result http_answer_json(struct http_exchange *exchange, struct buf *body)
+{
+    return http_answer_send(exchange, http_answer_from(exchange, body),
+                            form_type(FORM_JSON), 200);
+}

@@ -13,7 +13,10 @@
 
 #include <stdbool.h>
 
-enum { HTTP_ANSWER_MAX_TEXT = 1024 * 1024 };
+enum {
+    HTTP_ANSWER_MAX_TEXT = 1024 * 1024,
+    HTTP_ANSWER_MAX_IMAGES = 512 * 1024 * 1024, /* of base64 in JSON */
+};
 
 /* A response that has the buf's bytes; NULL without memory, or when the buf failed. */
 struct MHD_Response *http_answer_from(struct http_exchange *exchange, struct buf *body);
@@ -32,6 +35,9 @@ enum MHD_Result http_answer_preflight(struct http_exchange *exchange);
 
 /* exchange->problem, in its dialect. */
 enum MHD_Result http_answer_problem(struct http_exchange *exchange);
+
+/* 200 with application/json. */
+enum MHD_Result http_answer_json(struct http_exchange *exchange, struct buf *body);
 
 enum MHD_Result
 http_answer_text(struct http_exchange *exchange, int status, const char *text);

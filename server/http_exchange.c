@@ -23,6 +23,11 @@ const char *http_exchange_header(const struct http_exchange *exchange, const cha
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
 }
 
+const char *http_exchange_body_text(const struct http_exchange *exchange)
+{
+    return exchange->body.data == NULL ? "" : exchange->body.data;
+}
+
 const char *http_exchange_accept(const struct http_exchange *exchange)
 {
     return exchange->accept.data;

@@ -118,6 +118,9 @@ enum MHD_Result http_exchange_proceed(struct http_exchange *exchange);
 void http_exchange_end(struct http_exchange *exchange,
                        enum MHD_RequestTerminationCode code);
 
+/* What was sent, NUL-terminated; "" for nothing. */
+const char *http_exchange_body_text(const struct http_exchange *exchange);
+
 /* The value of a header; NULL when it is not there. */
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
 

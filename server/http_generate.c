@@ -9,8 +9,6 @@
 #include "server/http_answer.h"
 #include "server/verdict.h"
 
-enum { MAX_JSON = 512 * 1024 * 1024 };
-
 /* What an evaluation costs, in pixels. */
 static double pixels(const struct request *request)
 {
@@ -91,7 +89,7 @@ enum MHD_Result http_generate(struct http_exchange *exchange)
         return http_answer_problem(exchange);
     struct request_limits limits = exchange->model->limits;
     limits.allows_previews = form_allows_previews(accept);
-    const char *body = exchange->body.data == NULL ? "" : exchange->body.data;
+    const char *body = http_exchange_body_text(exchange);
     if (!request_parse(&request, body, exchange->body.length, &limits, random_u32(),
                        problem))
         return http_answer_problem(exchange);
@@ -152,11 +150,10 @@ enum MHD_Result http_generate_give(struct http_exchange *exchange)
     struct buf body;
     if (exchange->form == FORM_PNG)
         return http_generate_png(exchange);
-    buf_init(&body, MAX_JSON);
+    buf_init(&body, HTTP_ANSWER_MAX_IMAGES);
     struct answer answer = http_images_answer(exchange->images, files);
     answer_json_write(&answer, &body);
-    return http_answer_send(exchange, http_answer_from(exchange, &body),
-                            form_type(FORM_JSON), 200);
+    return http_answer_json(exchange, &body);
 }
 
 enum MHD_Result http_generate_finish(struct http_exchange *exchange)

@@ -9,8 +9,6 @@
 
 #include <time.h>
 
-enum { MAX_JSON = 512 * 1024 * 1024 };
-
 static struct openai_answer speak_of(const struct http_images *images,
                                      const struct answer *answer)
 {
@@ -66,7 +64,7 @@ enum MHD_Result http_openai(struct http_exchange *exchange)
         .model_digest = info->digest,
         .has_links = exchange->shared->setting.public_url[0] != '\0',
     };
-    const char *body = exchange->body.data == NULL ? "" : exchange->body.data;
+    const char *body = http_exchange_body_text(exchange);
     if (!openai_parse(&request, body, exchange->body.length, &setting, random_u32(),
                       &exchange->problem))
         return http_answer_problem(exchange);
@@ -92,10 +90,9 @@ enum MHD_Result http_openai_finish(struct http_exchange *exchange)
     struct openai_answer words = speak_of(exchange->images, &answer);
     if (exchange->wants_links)
         words.public_url = exchange->shared->setting.public_url;
-    buf_init(&body, MAX_JSON);
+    buf_init(&body, HTTP_ANSWER_MAX_IMAGES);
     openai_answer_write(&words, &body);
-    return http_answer_send(exchange, http_answer_from(exchange, &body),
-                            form_type(FORM_JSON), 200);
+    return http_answer_json(exchange, &body);
 }
 
 enum MHD_Result http_openai_models(struct http_exchange *exchange)
@@ -105,6 +102,5 @@ enum MHD_Result http_openai_models(struct http_exchange *exchange)
     const struct bundle_info *info = bundle_info(exchange->model->round.bundle);
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     openai_models_write(info->name, info->digest, exchange->model->opened, &body);
-    return http_answer_send(exchange, http_answer_from(exchange, &body),
-                            form_type(FORM_JSON), 200);
+    return http_answer_json(exchange, &body);
 }

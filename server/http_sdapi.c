@@ -7,20 +7,12 @@
 #include "server/http_answer.h"
 #include "server/http_generate.h"
 
-enum { MAX_JSON = 512 * 1024 * 1024 };
-
-static enum MHD_Result give(struct http_exchange *exchange, struct buf *body)
-{
-    return http_answer_send(exchange, http_answer_from(exchange, body),
-                            form_type(FORM_JSON), 200);
-}
-
 enum MHD_Result http_sdapi(struct http_exchange *exchange)
 {
     struct request request;
     if (!http_generate_open(exchange))
         return http_answer_problem(exchange);
-    const char *body = exchange->body.data == NULL ? "" : exchange->body.data;
+    const char *body = http_exchange_body_text(exchange);
     if (!sdapi_parse(&request, body, exchange->body.length, &exchange->model->limits,
                      random_u32(), &exchange->problem))
         return http_answer_problem(exchange);
@@ -35,9 +27,9 @@ enum MHD_Result http_sdapi_finish(struct http_exchange *exchange)
     if (!http_generate_is_done(exchange, &result))
         return result;
     struct answer answer = http_images_answer(exchange->images, files);
-    buf_init(&body, MAX_JSON);
+    buf_init(&body, HTTP_ANSWER_MAX_IMAGES);
     sdapi_answer_write(&answer, exchange->model->round.version, &body);
-    return give(exchange, &body);
+    return http_answer_json(exchange, &body);
 }
 
 enum MHD_Result http_sdapi_progress(struct http_exchange *exchange)
@@ -63,7 +55,7 @@ enum MHD_Result http_sdapi_progress_finish(struct http_exchange *exchange)
     };
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     sdapi_progress_write(&progress, &body);
-    return give(exchange, &body);
+    return http_answer_json(exchange, &body);
 }
 
 /* The present model's name and digest. */
@@ -79,7 +71,7 @@ enum MHD_Result http_sdapi_options(struct http_exchange *exchange)
     struct buf body;
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     sdapi_options_write(info->name, info->digest, &body);
-    return give(exchange, &body);
+    return http_answer_json(exchange, &body);
 }
 
 enum MHD_Result http_sdapi_models(struct http_exchange *exchange)
@@ -88,7 +80,7 @@ enum MHD_Result http_sdapi_models(struct http_exchange *exchange)
     struct buf body;
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     sdapi_models_write(info->name, info->digest, &body);
-    return give(exchange, &body);
+    return http_answer_json(exchange, &body);
 }
 
 enum MHD_Result http_sdapi_samplers(struct http_exchange *exchange)
@@ -96,5 +88,5 @@ enum MHD_Result http_sdapi_samplers(struct http_exchange *exchange)
     struct buf body;
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     sdapi_samplers_write(&body);
-    return give(exchange, &body);
+    return http_answer_json(exchange, &body);
 }

@@ -65,8 +65,7 @@ static enum MHD_Result compare(struct http_exchange *exchange,
     (void)snprintf(version, sizeof(version), "sluice %s", exchange->model->round.version);
     buf_init(&body, HTTP_ANSWER_MAX_TEXT);
     verify_write(result, parameters, exchange->request_id, version, &body);
-    return http_answer_send(exchange, http_answer_from(exchange, &body),
-                            form_type(FORM_JSON), 200);
+    return http_answer_json(exchange, &body);
 }
 
 enum MHD_Result http_verify_finish(struct http_exchange *exchange)

@@ -2,6 +2,8 @@
 
 #include "server/machine.h"
 
+#include <stdio.h>
+
 enum err_code model_setup_open(struct model_setup *setup,
                                const struct options *options,
                                size_t workers,
@@ -32,6 +34,25 @@ void model_setup_finish(struct model_setup *setup)
 {
     bundle_destroy(setup->bundle);
     *setup = (struct model_setup){0};
+}
+
+int model_setup_run_alone(const struct options *options,
+                          enum err_code (*work)(struct model_setup *setup,
+                                                const struct options *alone,
+                                                struct err *err))
+{
+    struct model_setup setup;
+    struct err err;
+    struct options alone = *options;
+    alone.max_batch = 1;
+    alone.context_cache = 0;
+    enum err_code code = model_setup_open(&setup, &alone, 1, &err);
+    if (code == ERR_OK)
+        code = work(&setup, &alone, &err);
+    if (code != ERR_OK)
+        (void)fprintf(stderr, "sluice: %s\n", err.message);
+    model_setup_finish(&setup);
+    return code == ERR_OK ? 0 : 1;
 }
 
 struct request_limits model_setup_limits(const struct model_setup *setup,

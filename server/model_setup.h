@@ -32,6 +32,14 @@ enum err_code model_setup_open(struct model_setup *setup,
 /* Judges the plan, then reads the weights. */
 enum err_code model_setup_load(struct model_setup *setup, struct err *err);
 
+/* For a command that works on one image at a time: opens the folder for one worker, with
+ * no contexts kept, does the work and closes it. Returns the process's exit status; the
+ * reason for 1 is on stderr. */
+int model_setup_run_alone(const struct options *options,
+                          enum err_code (*work)(struct model_setup *setup,
+                                                const struct options *alone,
+                                                struct err *err));
+
 /* Accepts a setup that is zero or half open. */
 void model_setup_finish(struct model_setup *setup);
 

@@ -1,16 +1,10 @@
 #include "server/observation.h"
 
+#include "base/size.h"
+
 static double seconds(uint64_t nanoseconds)
 {
     return (double)nanoseconds / 1e9;
-}
-
-static size_t floor_log2(size_t value)
-{
-    size_t log = 0;
-    while (value >>= 1)
-        log++;
-    return log;
 }
 
 void observe_start(struct metrics *metrics, const struct round *round)
@@ -30,7 +24,7 @@ void observe_round(struct metrics *metrics, const struct round *round)
 {
     metrics_observe(metrics, HISTOGRAM_ROUND, round->work, seconds(round->took));
     if (round->work == BATCHER_STEP)
-        metrics_observe(metrics, HISTOGRAM_STEP_ROUND, floor_log2(round->n),
+        metrics_observe(metrics, HISTOGRAM_STEP_ROUND, size_log2(round->n),
                         seconds(round->took));
 }
 

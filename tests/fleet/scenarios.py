@@ -39,6 +39,11 @@ def capacity(balancer, seconds):
     return {"pictures a second": round(report.goodput, 1)}
 
 
+def since(balancer, before):
+    """The images that each replica has made beyond those."""
+    return [after - first for after, first in zip(balancer.fleet.images(), before)]
+
+
 def same_request(balancer, times=100):
     """One digest, whoever answers; and all replicas do."""
     before = balancer.fleet.images()
@@ -46,7 +51,7 @@ def same_request(balancer, times=100):
     answers = in_parallel(lambda _: balancer.post(fields), range(times), 6)
     expect({answer[0] for answer in answers} == {200}, "a status is not 200")
     digests = {hashlib.sha256(answer[2]).hexdigest() for answer in answers}
-    shares = [now - then for now, then in zip(balancer.fleet.images(), before)]
+    shares = since(balancer, before)
     expect(len(digests) == 1, f"{len(digests)} digests")
     expect(sum(shares) == times and min(shares) > 0, f"replicas answered {shares}")
     return {"requests": times, "digests": 1, "by replica": shares}
@@ -143,7 +148,7 @@ def shares(balancer, rate, seconds):
     before = balancer.fleet.images()
     report = load(balancer, "--rate", rate, "--seconds", seconds)
     expect_pictures(report, f"shares, {balancer.name}")
-    done = [now - then for now, then in zip(balancer.fleet.images(), before)]
+    done = since(balancer, before)
     mean = sum(done) / len(done)
     return {
         "requests": report.sent,
