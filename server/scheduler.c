@@ -400,7 +400,8 @@ void scheduler_check(struct scheduler *scheduler, uint64_t now)
 
 static void refresh_job(struct job *job, void *scheduler)
 {
-    forecast(scheduler, job);
+    if (job->round == NULL) /* else a worker is writing its contexts */
+        forecast(scheduler, job);
     job_tell(job, JOB_TICK);
 }
 

@@ -115,10 +115,12 @@ static void proceed(struct loop *loop, struct connection *connection)
     const enum outcome outcome = connection_proceed(connection, &is_sent);
     if (is_sent)
         loop->ledger->entries[connection->entry].sent = clock_now();
+    /* Also when it is answered already: an idle connection that is watched for room would
+     * look as if the server had closed it. */
+    if ((before <= CONNECTION_WRITING) != (connection->state <= CONNECTION_WRITING))
+        watch(loop, connection, EPOLL_CTL_MOD);
     if (outcome != OUTCOME_PENDING)
         settle(loop, connection, outcome);
-    else if ((before <= CONNECTION_WRITING) != (connection->state <= CONNECTION_WRITING))
-        watch(loop, connection, EPOLL_CTL_MOD);
 }
 
 /* The connection used last, which the server is least likely to have closed. */
