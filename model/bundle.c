@@ -6,6 +6,7 @@
 #include "model/bundle_defaults.h"
 #include "model/component.h"
 #include "model/config.h"
+#include "model/diffusion.h"
 #include "model/flux2.h"
 #include "model/qwen3.h"
 
@@ -62,6 +63,7 @@ struct bundle {
     struct component components[BUNDLE_PART_COUNT];
     struct text_encoder text_encoder;
     struct velocity velocity;
+    struct diffusion diffusion; /* behind velocity when the scheduler says so */
     struct autoencoder autoencoder;
 };
 
@@ -102,49 +104,18 @@ static enum err_code read_index(struct bundle *bundle, struct err *err)
     return code;
 }
 
-static void read_scheduler_values(struct scheduler_config *out, struct config *config)
-{
-    static const char *const unsupported[] = {"use_karras_sigmas",
-                                              "use_exponential_sigmas", "use_beta_sigmas",
-                                              "invert_sigmas", "stochastic_sampling"};
-    config_expect_text(config, "_class_name", "FlowMatchEulerDiscreteScheduler");
-    out->shift = config_number_or(config, "shift", 1e-3, 1e3, 1.0);
-    out->dynamic_shift = config_flag_or(config, "use_dynamic_shifting", false);
-    const char *type = config_text_or(config, "time_shift_type", "exponential");
-    out->type = TIME_SHIFT_EXPONENTIAL;
-    if (strcmp(type, "linear") == 0)
-        out->type = TIME_SHIFT_LINEAR;
-    else if (strcmp(type, "exponential") != 0)
-        config_refuse(
-            config, "time_shift_type is \"%.40s\", expected exponential or linear", type);
-    for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
-        if (config_flag_or(config, unsupported[i], false))
-            config_refuse(config, "%s: only false is supported", unsupported[i]);
-    }
-    if (config_has(config, "shift_terminal"))
-        config_refuse(config, "shift_terminal: only null is supported");
-    if (config_size_or(config, "num_train_timesteps", 1, 1 << 20, 1000) != 1000)
-        config_refuse(config, "num_train_timesteps: only 1000 is supported");
-}
-
-static enum err_code
-read_scheduler(struct bundle *bundle, const char *folder, struct err *err)
-{
-    struct config config;
-    enum err_code code = config_open(&config, folder, "scheduler_config.json", err);
-    if (code != ERR_OK)
-        return code;
-    read_scheduler_values(&bundle->info.scheduler, &config);
-    code = config_check(&config, err);
-    config_close(&config);
-    return code;
-}
-
 static const char *
 part_path(const struct bundle *bundle, const char *name, char path[2 * CONFIG_PATH_SIZE])
 {
     (void)snprintf(path, 2 * CONFIG_PATH_SIZE, "%s/%s", bundle->folder, name);
     return path;
+}
+
+static void serve_as_flow(struct bundle *bundle)
+{
+    bundle->diffusion =
+        (struct diffusion){bundle->velocity, &bundle->info.scheduler.diffusion};
+    bundle->velocity = diffusion_velocity(&bundle->diffusion);
 }
 
 static enum err_code
@@ -153,8 +124,8 @@ open_parts(struct bundle *bundle, const struct qwen3_taps *taps, struct err *err
     char path[2 * CONFIG_PATH_SIZE];
     const struct family *family = bundle->family;
     struct component *components = bundle->components;
-    enum err_code code =
-        read_scheduler(bundle, part_path(bundle, "scheduler", path), err);
+    enum err_code code = scheduler_config_read(&bundle->info.scheduler,
+                                               part_path(bundle, "scheduler", path), err);
     if (code == ERR_OK)
         code =
             tokenizer_open(&bundle->tokenizer, part_path(bundle, "tokenizer", path), err);
@@ -168,6 +139,8 @@ open_parts(struct bundle *bundle, const struct qwen3_taps *taps, struct err *err
             &components[BUNDLE_TRANSFORMER], &bundle->velocity,
             part_path(bundle, family->parts[BUNDLE_TRANSFORMER].folder, path),
             bundle->kernels, err);
+    if (code == ERR_OK && bundle->info.scheduler.is_diffusion)
+        serve_as_flow(bundle);
     if (code == ERR_OK)
         code = family->open_autoencoder(
             &components[BUNDLE_AUTOENCODER], &bundle->autoencoder,

@@ -1,5 +1,7 @@
 #include "sampler/schedule.h"
 
+#include "base/size.h"
+
 #include <assert.h>
 #include <math.h>
 
@@ -25,12 +27,40 @@ static float dynamic_shift(double strength, float t)
     return (float)strength / ((float)strength + (1.0f / t - 1.0f));
 }
 
-void schedule_times(const struct scheduler_config *config,
-                    unsigned steps,
-                    size_t tokens,
-                    float *times)
+/* The training time k of step i (DDIMScheduler.set_timesteps of scheduling_ddim.py), with
+ * its roundings. Unlike there, one step alone starts from the last k, the only one at
+ * which all is noise, and the offset never leads beyond it. */
+static size_t
+training_time(const struct diffusion_schedule *schedule, unsigned i, unsigned steps)
 {
-    assert(steps > 0);
+    const size_t all = DIFFUSION_TRAINING_TIMES, last = all - 1, left = steps - 1 - i;
+    const size_t stride = all / steps;
+    if (steps == 1)
+        return last;
+    switch (schedule->spacing) {
+    case SPACING_LEADING:
+        return left * stride +
+               size_min(schedule->steps_offset, last - (steps - 1) * stride);
+    case SPACING_LINSPACE:
+        return (size_t)nearbyint((double)left * ((double)last / (steps - 1)));
+    case SPACING_TRAILING:
+        break;
+    }
+    return (size_t)nearbyint((double)all - i * ((double)all / steps)) - 1;
+}
+
+static void
+diffusion_times(const struct diffusion_schedule *schedule, unsigned steps, float *times)
+{
+    for (unsigned i = 0; i < steps; i++)
+        times[i] = (float)schedule->times[training_time(schedule, i, steps)];
+}
+
+static void flow_times(const struct scheduler_config *config,
+                       unsigned steps,
+                       size_t tokens,
+                       float *times)
+{
     double strength = schedule_empirical_mu(tokens, steps);
     if (config->type == TIME_SHIFT_EXPONENTIAL)
         strength = exp(strength);
@@ -39,7 +69,25 @@ void schedule_times(const struct scheduler_config *config,
         times[i] = config->dynamic_shift ? dynamic_shift(strength, t)
                                          : static_shift(config->shift, t);
     }
+}
+
+void schedule_times(const struct scheduler_config *config,
+                    unsigned steps,
+                    size_t tokens,
+                    float *times)
+{
+    assert(steps > 0);
+    if (config->is_diffusion)
+        diffusion_times(&config->diffusion, steps, times);
+    else
+        flow_times(config, steps, tokens, times);
     times[steps] = 0.0f;
+}
+
+float schedule_noise_scale(const struct scheduler_config *config, float t)
+{
+    const double first = (double)t, left = 1.0 - first;
+    return config->is_diffusion ? (float)sqrt(first * first + left * left) : 1.0f;
 }
 
 double schedule_empirical_mu(size_t tokens, unsigned steps)

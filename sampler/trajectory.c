@@ -32,12 +32,13 @@ static void *allocate(size_t size, size_t floats)
 }
 
 /* [channels, tokens] -> [tokens, channels] (_pack_latents of diffusers' klein
- * pipeline). */
-static void to_tokens(const float *planes, float *rows, size_t tokens, size_t channels)
+ * pipeline), scaled. */
+static void
+to_tokens(const float *planes, float scale, float *rows, size_t tokens, size_t channels)
 {
     for (size_t token = 0; token < tokens; token++)
         for (size_t channel = 0; channel < channels; channel++)
-            rows[token * channels + channel] = planes[channel * tokens + token];
+            rows[token * channels + channel] = scale * planes[channel * tokens + token];
 }
 
 /* The times and the noise are only needed until the solver has copied them. */
@@ -56,7 +57,8 @@ static enum err_code start_solver(struct trajectory *trajectory,
 
     schedule_times(scheduler, steps, tokens, times);
     noise_fill(sampling->seed, trajectory->velocities, n);
-    to_tokens(trajectory->velocities, start, tokens, trajectory->channels);
+    to_tokens(trajectory->velocities, schedule_noise_scale(scheduler, times[0]), start,
+              tokens, trajectory->channels);
     const enum err_code code =
         solver_create(&trajectory->solver, sampling->solver,
                       &(struct solver_grid){times, steps}, start, n, err);
@@ -64,12 +66,19 @@ static enum err_code start_solver(struct trajectory *trajectory,
     return code;
 }
 
-static enum err_code
-check_sampling(const struct sampling *sampling, size_t patch, struct err *err)
+static enum err_code check_sampling(const struct sampling *sampling,
+                                    const struct scheduler_config *scheduler,
+                                    size_t patch,
+                                    struct err *err)
 {
     const size_t width = sampling->width, height = sampling->height;
     if (sampling->steps == 0)
         return err_set(err, ERR_INVALID, "an image needs at least one step");
+    if (scheduler->is_diffusion && sampling->steps > DIFFUSION_TRAINING_TIMES)
+        return err_set(err, ERR_INVALID,
+                       "%u steps: the model was trained at %d times and takes no more "
+                       "steps than that",
+                       sampling->steps, DIFFUSION_TRAINING_TIMES);
     if (width == 0 || height == 0 || width % patch != 0 || height % patch != 0)
         return err_set(
             err, ERR_INVALID,
@@ -86,7 +95,7 @@ enum err_code trajectory_create(struct trajectory **out,
                                 struct err *err)
 {
     assert(patch > 0 && channels > 0);
-    enum err_code code = check_sampling(sampling, patch, err);
+    enum err_code code = check_sampling(sampling, scheduler, patch, err);
     if (code != ERR_OK)
         return code;
 

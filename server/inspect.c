@@ -53,7 +53,9 @@ static void print_limits(const struct bundle_info *info)
         info->max_pixels, info->patch, info->text_tokens);
     (void)printf("shapes        latent %zu channels a token, context %zu wide\n",
                  info->latent_channels, info->text_width);
-    if (scheduler->dynamic_shift)
+    if (scheduler->is_diffusion)
+        (void)printf("schedule      a diffusion model's, served as a flow\n");
+    else if (scheduler->dynamic_shift)
         (void)printf("schedule      dynamic shift, %s\n",
                      scheduler->type == TIME_SHIFT_LINEAR ? "linear" : "exponential");
     else

@@ -109,7 +109,9 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", type=Path, metavar="FILE",
                      help="the document whose table and plots are written")
     sub = command("export", run_export, "write a folder in diffusers layout")
-    sub.add_argument("--stage", choices=["flow", "rectify", "consist"], default="flow")
+    sub.add_argument("--stage", default="flow",
+                     choices=["flow", "rectify", "consist", "diffusion"],
+                     help="diffusion is the study's (%(default)s)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
     return top
 

@@ -169,14 +169,19 @@ class Autoencoder:
 
 
 def write_bundle(
-    folder: Path, base: Path, network: Network, autoencoder: Autoencoder, distilled: bool
+    folder: Path, base: Path, network: Network, autoencoder: Autoencoder,
+    distilled: bool, scheduler=None,
 ) -> None:
-    """A folder in diffusers layout, in bfloat16, with `base`'s tokenizer and scheduler."""
+    """A folder in diffusers layout, in bfloat16, with `base`'s tokenizer, and its
+    scheduler if there is no other."""
     pipe = Flux2KleinPipeline.from_pretrained(base, torch_dtype=torch.bfloat16)
     pipe.text_encoder.load_state_dict(network.text.state_dict())
-    pipe.transformer.load_state_dict(network.dit.state_dict())
-    vae = AutoencoderKLFlux2.from_config(autoencoder.model.config)
-    vae.load_state_dict(autoencoder.model.state_dict())
-    pipe.register_modules(vae=vae.to(torch.bfloat16))
+    parts = {"transformer": network.dit, "vae": autoencoder.model}
+    for name, trained in parts.items():
+        part = type(trained).from_config(trained.config)
+        part.load_state_dict(trained.state_dict())
+        pipe.register_modules(**{name: part.to(torch.bfloat16)})
+    if scheduler is not None:
+        pipe.register_modules(scheduler=scheduler)
     pipe.register_to_config(is_distilled=distilled)
     pipe.save_pretrained(folder)

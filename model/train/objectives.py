@@ -21,6 +21,9 @@ NO_CAPTION = 0.1  # of the samples: classifier-free guidance needs them
 TIME_MEAN = 0.4  # of the logit: pictures on white are decided early
 FEW_STEPS = (1, 2, 4)
 LAST_TIME = 0.99  # of the diffusion: at 1 nothing is left of x to predict it from
+STEPS = 1000  # of the diffusion's discrete times
+QUARTER, OFFSET = math.pi / 2, 0.008
+COSINE_START = math.cos(QUARTER * OFFSET / (1 + OFFSET))
 TOKENS = 32 * 64  # of image in a step
 LARGEST_BATCH = 96
 SIZE_WEIGHTS = (10, 3, 2, 1, 2, 2, 1, 1)
@@ -138,8 +141,17 @@ def consist(network: Network, batch: Batch) -> torch.Tensor:
 
 
 def cosine(u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(a, s) of z = a x + s noise at the diffusion's own time u."""
-    return torch.cos(math.pi / 2 * u), torch.sin(math.pi / 2 * u)
+    """(a, s) of z = a x + s noise at the diffusion's own time u = k / 1000: diffusers'
+    squaredcos_cap_v2 (arXiv 2102.09672, eq. 17), between its times too."""
+    a = torch.cos(QUARTER * (u + 1 / STEPS + OFFSET) / (1 + OFFSET)) / COSINE_START
+    return a, (1 - a * a).clamp_min(0).sqrt()
+
+
+def cosine_time(t: torch.Tensor) -> torch.Tensor:
+    """The diffusion's time at which the flow stands at t: s / a = t / (1 - t)."""
+    a = (1 - t) / torch.hypot(t, 1 - t)
+    u = torch.acos(a * COSINE_START) / QUARTER * (1 + OFFSET) - OFFSET - 1 / STEPS
+    return u.clamp(0, LAST_TIME)
 
 
 def diffusion(network: Network, batch: Batch) -> torch.Tensor:

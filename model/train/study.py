@@ -54,11 +54,20 @@ class FromNoise:
         self.context = network.context
 
     def velocity(self, x, t, context, grid):
-        u = (2 / torch.pi * torch.atan2(t, 1 - t)).clamp_max(objectives.LAST_TIME)
+        u = objectives.cosine_time(t)
         a, s = (value[:, None, None] for value in objectives.cosine(u))
         z = (a + s) * x
         noise = self.network.velocity(z, u, context, grid).float()
         return noise - (z - s * noise) / a
+
+
+def small_network(tokenizer, base: Network, path: Path | None = None) -> Network:
+    """With the base's text encoder, which stays as it is."""
+    network = Network.fresh(len(tokenizer), tokenizer.pad_token_id, **SMALL)
+    network.text = base.text.requires_grad_(False)
+    if path is not None:
+        flow.load_average(network, path)
+    return network
 
 
 class Study:
@@ -75,15 +84,11 @@ class Study:
         self.minutes = args.minutes
 
     def network(self, name: str | None) -> Network:
-        """The same first weights for all; the base's text encoder, which stays as it is."""
+        """The same first weights for all."""
         torch.manual_seed(self.args.seed)
-        network = Network.fresh(
-            len(self.tokenizer), self.tokenizer.pad_token_id, **SMALL
+        return small_network(
+            self.tokenizer, self.base, name and self.folder / f"{name}.pt"
         )
-        network.text = self.base.text.requires_grad_(False)
-        if name is not None:
-            flow.load_average(network, self.folder / f"{name}.pt")
-        return network
 
     def batches(self, objective: str):
         if objective in ("flow", "diffusion"):

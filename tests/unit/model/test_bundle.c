@@ -169,7 +169,7 @@ static const struct change {
      "is_distilled"},
     {"model_index.json", "{", "[", "model_index.json:"},
     {"scheduler/scheduler_config.json", "FlowMatchEuler", "Euler",
-     "expected \"FlowMatchEulerDiscreteScheduler\""},
+     "expected FlowMatchEulerDiscreteScheduler, DDIMScheduler or DDPMScheduler"},
     {"scheduler/scheduler_config.json", "\"shift\": 3.0", "\"shift\": 0",
      "shift: expected"},
     {"scheduler/scheduler_config.json", "\"use_karras_sigmas\": false",
