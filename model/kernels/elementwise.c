@@ -12,14 +12,12 @@ enum { LANES = 16 };
 
 static float lanes_total(const float lanes[LANES])
 {
-    float half[LANES];
-    for (size_t l = 0; l < LANES; l++)
-        half[l] = lanes[l];
-    for (size_t width = LANES / 2; width > 0; width /= 2) {
-        for (size_t l = 0; l < width; l++)
-            half[l] += half[l + width];
-    }
-    return half[0];
+    float half[LANES / 2];
+    for (size_t l = 0; l < 8; l++)
+        half[l] = lanes[l] + lanes[l + 8];
+    for (size_t l = 0; l < 4; l++)
+        half[l] += half[l + 4];
+    return (half[0] + half[2]) + (half[1] + half[3]);
 }
 
 static float sum(const float *x, size_t n)
@@ -182,23 +180,34 @@ static void rotary(const struct rotary *rotary)
     }
 }
 
+static inline void keep_larger(float *lanes, const float *x, size_t n)
+{
+    /* Kept a loop, it becomes a vector's comparison. */
+#pragma GCC unroll 1
+    for (size_t l = 0; l < n; l++)
+        lanes[l] = x[l] > lanes[l] ? x[l] : lanes[l];
+}
+
+/* n is at least 1. */
 static float largest(const float *x, size_t n)
 {
     float lanes[LANES];
-    for (size_t l = 0; l < LANES; l++)
-        lanes[l] = x[l < n ? l : 0];
     size_t i = LANES;
-    for (; i + LANES <= n; i += LANES) {
-        /* Kept a loop, it becomes a vector's comparison. */
-#pragma GCC unroll 1
+    if (n < LANES) {
         for (size_t l = 0; l < LANES; l++)
-            lanes[l] = x[i + l] > lanes[l] ? x[i + l] : lanes[l];
+            lanes[l] = x[l < n ? l : 0];
+    } else {
+        for (size_t l = 0; l < LANES; l++)
+            lanes[l] = x[l];
     }
-    for (; i < n; i++)
-        lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
-    for (size_t l = 1; l < LANES; l++)
-        lanes[0] = lanes[l] > lanes[0] ? lanes[l] : lanes[0];
-    return lanes[0];
+    for (; i + LANES <= n; i += LANES)
+        keep_larger(lanes, x + i, LANES);
+    if (i < n)
+        keep_larger(lanes, x + i, n - i);
+    keep_larger(lanes, lanes + 8, 8);
+    keep_larger(lanes, lanes + 4, 4);
+    keep_larger(lanes, lanes + 2, 2);
+    return lanes[1] > lanes[0] ? lanes[1] : lanes[0];
 }
 
 static float softmax(float *scores, size_t n, size_t padded, float scale)

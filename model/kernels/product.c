@@ -74,7 +74,10 @@ void product_pack_columns(
         float *panel = panels + p * PANEL * inputs;
         if (lanes < PANEL)
             memset(panel, 0, PANEL * inputs * sizeof(*panel));
-        for (size_t i = 0; lanes > 0 && i < inputs; i++)
+        for (size_t i = 0; lanes == PANEL && i < inputs; i++)
+            memcpy(panel + i * PANEL, weight + i * stride + p * PANEL,
+                   PANEL * sizeof(*panel)); /* of a known size: without a call */
+        for (size_t i = 0; lanes > 0 && lanes < PANEL && i < inputs; i++)
             memcpy(panel + i * PANEL, weight + i * stride + p * PANEL,
                    lanes * sizeof(*panel));
     }

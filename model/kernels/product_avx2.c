@@ -34,6 +34,7 @@ fill(size_t rows, enum panel_type type, const struct product_place *place)
         low[r] = high[r] = _mm256_setzero_ps();
     for (size_t i = 0; i < inputs; i++) {
         __m256 a = load(type, panel, i * PANEL), b = load(type, panel, i * PANEL + LANES);
+        product_ask_ahead(place, i);
 #pragma GCC unroll 6
         for (size_t r = 0; r < rows; r++) {
             __m256 x = _mm256_broadcast_ss(in + r * stride + i);
@@ -102,6 +103,8 @@ static void tile(size_t rows, size_t n_panels, const struct product_place *place
             share.in += first * p->in_stride;
             share.panels = panels + i * panel;
             share.sums += first * place->sums_stride + i * PANEL;
+            /* One of the parts asks: its inputs are as many as the tile's. */
+            share.ahead_step = i == 0 && first == 0 ? place->ahead_step : 0;
             part(size_min(ROWS, rows - first), &share);
         }
     }

@@ -39,6 +39,7 @@ static inline __attribute__((always_inline)) void fill(size_t rows,
         __m512 a = load(type, panels, i * PANEL), b = a;
         if (n_panels == 2)
             b = load(type, panels, other + i * PANEL);
+        product_ask_ahead(place, i);
 #pragma GCC unroll 12
         for (size_t r = 0; r < rows; r++) {
             __m512 x = _mm512_set1_ps(in[r * stride + i]);

@@ -29,6 +29,8 @@ struct product_place {
     const void *panels;
     float *sums;
     size_t sums_stride;
+    const char *ahead; /* while input i is used, ahead + i * ahead_step is asked for */
+    size_t ahead_step;
 };
 
 /* Fills the sums of 1 to PRODUCT_ROWS rows and 1 or 2 panels. */
@@ -58,17 +60,23 @@ static inline float product_value(enum panel_type type, const void *panel, size_
     return wide[v];
 }
 
-/* The pair behind this one is asked for while this one is in use, a share of it with
- * every tile: panels come from the third-level cache or from memory. */
-static inline void product_ask_ahead(const struct product *p, size_t pair, size_t first)
+/* Bytes of the pair behind the one in use that are asked for with every input of a tile,
+ * so that all tiles together ask for all of it: panels come from the third-level cache or
+ * from memory, and asking for more than a core has buffers for would hold it up. */
+static inline size_t product_ahead_step(const struct product *p)
 {
-    enum { LINE = 64, READ = 0, INTO_SECOND_LEVEL = 2 };
-    size_t bytes = PAIR * p->inputs * product_value_size(p->type);
+    enum { LEAST = 16 };
     size_t tiles = (p->rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
-    size_t share = (bytes / LINE / tiles + 1) * LINE, at = first / PRODUCT_ROWS * share;
-    const char *next = product_panel(p, 2 * (pair + 1));
-    for (size_t end = size_min(at + share, bytes); at < end; at += LINE)
-        __builtin_prefetch(next + at, READ, INTO_SECOND_LEVEL);
+    size_t width = PAIR * product_value_size(p->type);
+    return p->pairs_ahead == 0 ? 0 : size_max((width + tiles - 1) / tiles, LEAST);
+}
+
+static inline void product_ask_ahead(const struct product_place *place, size_t input)
+{
+    enum { READ = 0, INTO_SECOND_LEVEL = 2 };
+    if (place->ahead_step > 0)
+        __builtin_prefetch(place->ahead + input * place->ahead_step, READ,
+                           INTO_SECOND_LEVEL);
 }
 
 /* Pairs of panels outside, rows inside: a pair is read from memory once. */
@@ -77,6 +85,7 @@ static inline void product_over_tiles(const struct product *p, product_tile *til
     float sums[PRODUCT_ROWS * PAIR];
     size_t width = p->end == PRODUCT_GATED ? PANEL : PAIR;
     size_t pairs = p->outputs / width + (p->outputs % width != 0);
+    size_t step = product_ahead_step(p);
     for (size_t pair = 0; pair < pairs; pair++) {
         const void *panels = product_panel(p, 2 * pair);
         bool is_half = p->end != PRODUCT_GATED && p->outputs - pair * PAIR <= PANEL;
@@ -84,16 +93,27 @@ static inline void product_over_tiles(const struct product *p, product_tile *til
         size_t lanes = p->outputs - pair * width;
         bool is_plain = p->end == PRODUCT_STORE && p->bias == NULL &&
                         (lanes >= PAIR || lanes == PANEL);
+        const char *ahead = NULL, *end = NULL; /* what is left to be asked for */
+        if (pair + 1 < p->pairs_ahead) {
+            ahead = product_panel(p, 2 * (pair + 1));
+            end = product_panel(p, 2 * (pair + 2));
+        }
         for (size_t first = 0; first < p->rows; first += PRODUCT_ROWS) {
             size_t rows = size_min(PRODUCT_ROWS, p->rows - first);
-            struct product_place place = {p, p->in + first * p->in_stride, panels, sums,
-                                          PAIR};
+            struct product_place place = {.p = p,
+                                          .in = p->in + first * p->in_stride,
+                                          .panels = panels,
+                                          .sums = sums,
+                                          .sums_stride = PAIR};
             if (is_plain) {
                 place.sums = p->out + first * p->out_stride + pair * PAIR;
                 place.sums_stride = p->out_stride;
             }
-            if (pair + 1 < p->pairs_ahead)
-                product_ask_ahead(p, pair, first);
+            if (ahead < end) {
+                place.ahead = ahead;
+                place.ahead_step = step;
+                ahead += step * p->inputs;
+            }
             tile(rows, is_half ? 1 : 2, &place);
             if (!is_plain)
                 product_finish(p, first, rows, pair, sums);
