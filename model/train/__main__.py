@@ -47,6 +47,12 @@ def run_export(args) -> None:
     export.export(args)
 
 
+def run_sheet(args) -> None:
+    from . import sheet
+
+    sheet.sheet(args)
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -108,6 +114,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--classifier-minutes", type=float, default=15)
     sub.add_argument("--report", type=Path, metavar="FILE",
                      help="the document whose table and plots are written")
+    sub = command("sheet", run_sheet, "sixty prompts as the program draws them")
+    sub.add_argument("--binary", type=Path, default=Path("build/serve/server/sluice"),
+                     metavar="FILE", help="the program (%(default)s)")
+    sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
+                     help="the model to draw with (model/house)")
+    sub.add_argument("--seed", type=int, default=7)
+    sub.add_argument("--out", type=Path, metavar="FILE", help="all of them on one picture")
+    sub.add_argument("--blind", type=Path, metavar="DIR",
+                     help="one picture a prompt and ten captions each, for a blind test")
     sub = command("export", run_export, "write a folder in diffusers layout")
     sub.add_argument("--stage", default="flow",
                      choices=["flow", "rectify", "consist", "diffusion"],
