@@ -117,7 +117,9 @@ static void fill_amplitudes(const double betas[N], bool zero_end, double a[N])
         a[k] = (a[k] - last) * first / (first - last);
 }
 
-static void refuse_unsupported(struct config *config, bool zero_end, int prediction)
+static void refuse_unsupported(struct config *config,
+                               bool zero_end,
+                               enum diffusion_prediction prediction)
 {
     if (config_flag_or(config, "clip_sample", true))
         config_refuse(config, "clip_sample: only false is supported (absent means true)");
