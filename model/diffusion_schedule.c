@@ -132,10 +132,19 @@ static void refuse_unsupported(struct config *config,
                               "found by prediction_type epsilon");
 }
 
-static double flow_time(double a)
+/* Solvers need times that differ in float32. */
+static void
+fill_times(struct diffusion_schedule *schedule, const double a[N], struct config *config)
 {
-    const double s = sqrt(1.0 - a * a);
-    return s / (a + s);
+    for (size_t k = 0; k < N; k++) {
+        const double s = sqrt(1.0 - a[k] * a[k]);
+        schedule->times[k] = s / (a[k] + s);
+        if (k > 0 && !((float)schedule->times[k] > (float)schedule->times[k - 1]))
+            config_refuse(config,
+                          "beta_start, beta_end: expected more noise at training time "
+                          "%zu than at the one before it",
+                          k);
+    }
 }
 
 void diffusion_schedule_read(struct diffusion_schedule *schedule, struct config *config)
@@ -152,8 +161,7 @@ void diffusion_schedule_read(struct diffusion_schedule *schedule, struct config 
     read_betas(config, betas);
     refuse_unsupported(config, zero_end, schedule->prediction);
     fill_amplitudes(betas, zero_end, a);
-    for (size_t k = 0; k < N; k++)
-        schedule->times[k] = flow_time(a[k]);
+    fill_times(schedule, a, config);
 }
 
 double diffusion_schedule_network_time(const struct diffusion_schedule *schedule,

@@ -59,6 +59,9 @@ static void test_refusals(void)
         {"{\"_class_name\": \"DDPMScheduler\", \"clip_sample\": false, "
          "\"beta_end\": 1.5}",
          "beta_end: expected a number"},
+        {"{\"_class_name\": \"DDPMScheduler\", \"clip_sample\": false, "
+         "\"beta_start\": 0.5, \"beta_end\": 0.5}",
+         "expected more noise at training time"},
         {"{\"_class_name\": \"DDIMScheduler\", \"clip_sample\": false, "
          "\"rescale_betas_zero_snr\": true}",
          "rescale_betas_zero_snr: nothing of an image is left"},
