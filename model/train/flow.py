@@ -7,9 +7,10 @@ model before it: flow from the base model, rectify from flow, consist from recti
 from pathlib import Path
 
 import torch
+from torch._dynamo import config as dynamo
 
 from . import autoencoder, objectives, sampler
-from .drawings import Drawings, picture_sheet
+from .drawings import SIZES, Drawings, picture_sheet
 from .latents import Latents
 from .network import Network, grid_of, load_tokenizer, tokenize
 from .pairs import Pairs
@@ -142,6 +143,9 @@ def train(name: str, args) -> None:
     else:
         network = trained(args.work, args.base, name)
     training = Training(name, network, args.work / f"{name}.pt", args.rate)
+    if args.compile:
+        dynamo.recompile_limit = 4 * len(SIZES)
+        network.dit.compile(dynamic=False)
     run = Run(name, minutes, training.save)
     shown = -SHEET_MINUTES * 60.0
     for count in run.steps():
@@ -150,5 +154,8 @@ def train(name: str, args) -> None:
         if run.used - shown > SHEET_MINUTES * 60:
             shown = run.used
             training.average.swap()
-            sheet(network, decoder, tokenizer, args.work / f"samples/{name}.png", guidance)
+            with torch.compiler.set_stance("force_eager"):
+                sheet(
+                    network, decoder, tokenizer, args.work / f"samples/{name}.png", guidance
+                )
             training.average.swap()
