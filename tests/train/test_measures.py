@@ -10,7 +10,7 @@ needs.packages("torch", "diffusers", "transformers")
 
 import torch
 
-from model.train import measures, objectives, sampler, study
+from model.train import export, measures, objectives, sampler, study
 
 
 def normal(count, size, seed, mean=0.0, spread=1.0):
@@ -117,6 +117,14 @@ class Solvers(unittest.TestCase):
 
 
 class OneFamily(unittest.TestCase):
+    def test_the_schedule_is_the_one_that_export_names(self):
+        expected = export.diffusion_scheduler().alphas_cumprod[:990].double()
+        a, _ = objectives.cosine(torch.arange(990, dtype=torch.float64) / 1000)
+        self.assertLess((a.square() - expected).abs().max().item(), 1e-5)
+        u = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+        a, s = objectives.cosine(u)
+        self.assertLess((objectives.cosine_time(s / (a + s)) - u).abs().max().item(), 1e-9)
+
     def test_a_diffusion_served_as_a_velocity_is_ddim(self):
         """Euler's steps of the converted velocity on the diffusion's own times, against
         DDIM (arXiv 2010.02502, eq. 12 with sigma 0) in its own variables."""
