@@ -35,6 +35,12 @@ def run_evaluate(args) -> None:
     evaluate.evaluate(args)
 
 
+def run_errors(args) -> None:
+    from . import errors
+
+    errors.errors(args)
+
+
 def run_study(args) -> None:
     from . import study
 
@@ -109,6 +115,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--classifier-minutes", type=float, default=15)
     sub.add_argument("--curve", type=Path, metavar="FILE", help="write curve.json there")
     sub.add_argument("--plot", type=Path, metavar="FILE", help="write the curve as SVG there")
+    sub = command("errors", run_errors, "measure a model's velocity, by time and caption", 30)
+    sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
+                     help="the model to measure (model/house)")
+    sub.add_argument("--count", type=int, default=96, help="drawings a seed (%(default)s)")
     sub = command("study", run_study, "four trainings of one small network", 480, 1e-3)
     sub.add_argument("--budget", type=int, default=600000, help="samples a training")
     sub.add_argument("--count", type=int, default=1024, help="pictures a row (%(default)s)")

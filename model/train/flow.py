@@ -13,11 +13,12 @@ from . import autoencoder, objectives, sampler
 from .drawings import SIZES, Drawings, picture_sheet
 from .latents import Latents
 from .network import Network, grid_of, load_tokenizer, tokenize
+from .optimizer import Optimizer
 from .pairs import Pairs
 from .run import Average, Run, autocast, save_atomically
 
 BEFORE = {"flow": None, "rectify": "flow", "consist": "rectify"}
-AVERAGE = 0.9998
+AVERAGE = 0.999
 WARM_STEPS = 200
 COOLING = 0.4  # of the box
 SHEET_MINUTES = 20
@@ -55,13 +56,8 @@ class Training:
         self.name = name
         self.network = network
         self.path = path
-        self.rate = rate
         self.parameters = network.trained()
-        groups = [
-            {"params": [p for p in self.parameters if p.ndim == 2], "weight_decay": 0.01},
-            {"params": [p for p in self.parameters if p.ndim != 2], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.97), fused=True)
+        self.optimizer = Optimizer(network, rate)
         self.average = Average(self.parameters, AVERAGE)
         self.step = self.samples = 0
         if path.is_file():
@@ -72,8 +68,6 @@ class Training:
             for parameter, value in zip(self.parameters, saved["network"], strict=True):
                 parameter.copy_(value)
         self.optimizer.load_state_dict(saved["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["fused"] = True
         self.average.shadow = saved["average"]
         self.step, self.samples = saved["step"], saved["samples"]
         print(f"resumed after {self.samples} samples", flush=True)
@@ -87,14 +81,11 @@ class Training:
         save_atomically(value, self.path)
 
     def learn(self, batch, factor: float) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * factor
         self.network.train()
         loss = objectives.OBJECTIVES[self.name](self.network, batch)
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.optimizer.step()
+        self.optimizer.step(factor)
         self.step += 1
         self.samples += len(batch.x)
         self.average.update(self.step)

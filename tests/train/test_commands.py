@@ -3,6 +3,8 @@
 training resumes where it ended, improves, and its export is a folder that diffusers loads."""
 
 import colorsys
+import contextlib
+import io
 import json
 import os
 import tempfile
@@ -128,7 +130,7 @@ class Commands(unittest.TestCase):
         second = self.checkpoint("flow")
         self.assertGreater(first["step"], 0)
         self.assertGreater(second["step"], first["step"])
-        state = second["optimizer"]["state"][0]["step"]
+        state = second["optimizer"]["adamw"]["state"][0]["step"]
         self.assertEqual(int(state), second["step"])
         self.assertTrue((self.work / "samples/flow.png").is_file())
 
@@ -175,6 +177,21 @@ class Commands(unittest.TestCase):
         # A fresh transformer says v = 0: noise stays noise, whatever the steps.
         self.assertGreater(row["fd_own"]["mean"], curve["floor"]["fd_own"]["mean"])
         self.assertAlmostEqual(row["distance"]["mean"], 0.0, places=5)
+
+    def test_6_velocity_errors(self):
+        from model.train import errors
+
+        errors.SIZE = (64, 64)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            self.call("errors", "--model", self.base, "--count", "4")
+        rows = [line.strip("| ").split(" | ") for line in printed.getvalue().splitlines()[2:]]
+        self.assertEqual([float(row[0]) for row in rows], list(errors.TIMES))
+        means = [[float(cell.split()[0]) for cell in row[1:]] for row in rows]
+        # A fresh transformer says v = 0 at all times, whatever the caption.
+        for error, other, none, held_out, *saved in means:
+            self.assertAlmostEqual(error, means[0][0], places=5)
+            self.assertGreater(min(error, held_out), 1.0)
+            self.assertEqual([other, none, *saved], [0.0] * 4)
 
     def test_7_study(self):
         from model.train import evaluate, study
