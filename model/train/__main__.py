@@ -41,6 +41,12 @@ def run_errors(args) -> None:
     errors.errors(args)
 
 
+def run_plot(args) -> None:
+    from . import curve
+
+    curve.draw(args)
+
+
 def run_study(args) -> None:
     from . import study
 
@@ -114,11 +120,17 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--guidance", type=float, default=3.0)
     sub.add_argument("--classifier-minutes", type=float, default=15)
     sub.add_argument("--curve", type=Path, metavar="FILE", help="write curve.json there")
-    sub.add_argument("--plot", type=Path, metavar="FILE", help="write the curve as SVG there")
     sub = command("errors", run_errors, "measure a model's velocity, by time and caption", 30)
     sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
                      help="the model to measure (model/house)")
     sub.add_argument("--count", type=int, default=96, help="drawings a seed (%(default)s)")
+    sub = command("plot", run_plot, "draw the curves of model folders")
+    sub.add_argument("--model", type=Path, nargs="+", default=[HOUSE], metavar="DIR",
+                     help="folders with curve.json and sluice.json (model/house)")
+    sub.add_argument("--milliseconds", type=float, nargs=2, required=True,
+                     metavar=("FIXED", "EACH"),
+                     help="of a picture, and of an evaluation, as tests/bench/steps has them")
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="the SVG")
     sub = command("study", run_study, "four trainings of one small network", 480, 1e-3)
     sub.add_argument("--budget", type=int, default=600000, help="samples a training")
     sub.add_argument("--count", type=int, default=1024, help="pictures a row (%(default)s)")

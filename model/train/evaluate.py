@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from . import captions, measures, plot, sampler
+from . import captions, measures, sampler
 from .drawings import Drawings
 from .features import SIDE, Classifier, all_networks, features_of, shrink
 from .network import Autoencoder, Network, grid_of, load_tokenizer, tokenize
@@ -290,12 +290,3 @@ def evaluate(args) -> None:
     print(table(curve))
     if args.curve:
         args.curve.write_text(json.dumps(curve, indent=1) + "\n")
-    if args.plot:
-        series = [
-            plot.Series(solver, [
-                (row["evaluations"], row["fd_own"]["mean"], row["fd_own"]["half"])
-                for row in curve["rows"] if row["solver"] == solver
-            ])
-            for solver in dict.fromkeys(row["solver"] for row in curve["rows"])
-        ]
-        plot.write(args.plot, "FD-own", ("evaluations", "FD-own"), series)

@@ -1,7 +1,7 @@
-"""A line plot as SVG, both axes logarithmic, with the intervals of the points."""
+"""A line plot as SVG, both axes logarithmic, with the intervals and names of the points."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -14,6 +14,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 class Series:
     name: str
     points: list[tuple[float, float, float | None]]  # x, y, half of y's interval
+    names: list[str] = field(default_factory=list)  # of the points, if they have any
 
 
 @dataclass
@@ -66,6 +67,7 @@ def _line(series: Series, colour: str, x: Axis, y: Axis) -> list[str]:
                 f'<line x1="{a:.1f}" y1="{low:.1f}" x2="{a:.1f}" y2="{high:.1f}"'
                 f' stroke="{colour}"/>'
             )
+    out += [_text(a + 6, b - 6, name, "start") for (a, b), name in zip(places, series.names)]
     return out
 
 

@@ -60,7 +60,7 @@ def write_base(folder: Path) -> None:
         network.HOUSE, text_encoder=small.text, transformer=small.dit, dtype=torch.float32
     )
     pipe.save_pretrained(folder)
-    (folder / "sluice.json").write_text('{"guidance": 3.0, "steps": 20}')
+    (folder / "sluice.json").write_text('{"name": "base", "guidance": 3.0, "steps": 20}')
 
 
 def shrink_everything() -> None:
@@ -177,6 +177,18 @@ class Commands(unittest.TestCase):
         # A fresh transformer says v = 0: noise stays noise, whatever the steps.
         self.assertGreater(row["fd_own"]["mean"], curve["floor"]["fd_own"]["mean"])
         self.assertAlmostEqual(row["distance"]["mean"], 0.0, places=5)
+        self.plotted(curve)
+
+    def plotted(self, curve):
+        (self.base / "curve.json").write_text(json.dumps(curve))
+        out = self.root / "curve.svg"
+        self.call("plot", "--model", self.base, "--milliseconds", "10", "5", "--out", out)
+        svg = ElementTree.parse(out).getroot()
+        texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+        self.assertIn("base, euler", texts)
+        # Of steps 1 and 4; two evaluations a step: 20 and 50 ms are two ticks of the axis.
+        self.assertEqual(texts[-3:-1], ["1", "4"])
+        self.assertTrue({"20", "50"} <= set(texts))
 
     def test_6_velocity_errors(self):
         from model.train import errors
