@@ -23,6 +23,12 @@ def run_autoencoder(args) -> None:
     autoencoder.train(args.work, args.base, args.minutes, args.from_nothing, args.rate)
 
 
+def run_text(args) -> None:
+    from . import text
+
+    text.train(args)
+
+
 def run_flow(args) -> None:
     from . import flow
 
@@ -92,6 +98,7 @@ def parser() -> argparse.ArgumentParser:
                      help="Unicode's names, as Debian lays them out (%(default)s)")
     sub = command("autoencoder", run_autoencoder, "train the decoder", 60, 1e-3)
     sub.add_argument("--from-nothing", action="store_true", help="and a new encoder")
+    command("text", run_text, "train the text encoder to tell pictures from captions", 45, 1e-3)
     for name, text, minutes, rate in (
         ("flow", "train the flow on drawings", 480, 3e-4),
         ("rectify", "straighten its paths: pairs of its own making", 240, 2e-4),

@@ -77,17 +77,21 @@ def tokenize(tokenizer, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]
     return tokens["input_ids"], tokens["attention_mask"]
 
 
+def context_of(text: Qwen3ForCausalLM, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """[B, T, taps*W]: the residual stream after the layers of TAPS."""
+    states = text.model(
+        input_ids=ids, attention_mask=mask, output_hidden_states=True
+    ).hidden_states
+    return torch.stack([states[tap] for tap in TAPS], 2).flatten(2)
+
+
 class Network(nn.Module):
-    """Text encoder and transformer, which are trained together."""
+    """The transformer, and the text encoder, which stays as it is while it is trained."""
 
     def __init__(self, text: Qwen3ForCausalLM, dit: Flux2Transformer2DModel):
         super().__init__()
-        self.text = text
+        self.text = text.requires_grad_(False)
         self.dit = dit
-        # What lies past the last tap has no part in the output.
-        for name, parameter in text.model.named_parameters():
-            if name.startswith((f"layers.{TAPS[-1]}.", "norm.")):
-                parameter.requires_grad_(False)
 
     @classmethod
     def fresh(cls, vocabulary: int, padding: int, **changes) -> "Network":
@@ -113,11 +117,7 @@ class Network(nn.Module):
         return [p for p in self.parameters() if p.requires_grad]
 
     def context(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """[B, T, taps*W]: the residual stream after the layers of TAPS."""
-        states = self.text.model(
-            input_ids=ids, attention_mask=mask, output_hidden_states=True
-        ).hidden_states
-        return torch.stack([states[tap] for tap in TAPS], 2).flatten(2)
+        return context_of(self.text, ids, mask)
 
     def velocity(self, x, t, context, grid) -> torch.Tensor:
         """x [B, h*w, 32] at the times t [B], with a context [B, T, C]."""

@@ -3,14 +3,13 @@
 Muon (Jordan, kellerjordan.github.io/posts/muon) makes each matrix's momentum nearly
 orthogonal, so that no direction is learned slower than the others. Its steps are scaled to
 AdamW's root mean square (arXiv 2502.16982), so one rate serves both. Embeddings and the
-projections at the ends of the transformer are AdamW's, as Muon's author advises.
+projections at the ends of the networks are AdamW's, as Muon's author advises.
 """
 
 import torch
+from torch import nn
 
-from .network import Network
-
-ENDS = ("text.model.embed_tokens", "dit.x_embedder", "dit.proj_out")
+ENDS = ("text.model.embed_tokens", "head", "dit.x_embedder", "dit.proj_out")
 WEIGHT_DECAY = 0.01
 
 
@@ -21,7 +20,7 @@ def is_hidden_matrix(name: str, parameter: torch.Tensor) -> bool:
 class Optimizer:
     """Both optimisers of a network, as one."""
 
-    def __init__(self, network: Network, rate: float):
+    def __init__(self, network: nn.Module, rate: float):
         named = [(n, p) for n, p in network.named_parameters() if p.requires_grad]
         hidden = [p for n, p in named if is_hidden_matrix(n, p)]
         others = [p for n, p in named if not is_hidden_matrix(n, p)]

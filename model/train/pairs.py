@@ -23,7 +23,7 @@ SIZE_WEIGHTS = (12, 2, 2, 1, 2, 2, 1, 1)
 
 def digest_of(network: Network) -> str:
     digest = hashlib.sha256()
-    for parameter in network.trained():
+    for parameter in network.parameters():
         digest.update(parameter.detach().numpy().tobytes())
     return digest.hexdigest()[:12]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from . import autoencoder, evaluate, flow, measures, objectives, pairs, plot, sampler
+from . import autoencoder, evaluate, flow, measures, objectives, pairs, plot, sampler, training
 from .drawings import SIZES, Drawings
 from .features import Classifier, shrink
 from .latents import Latents
@@ -64,9 +64,9 @@ class FromNoise:
 def small_network(tokenizer, base: Network, path: Path | None = None) -> Network:
     """With the base's text encoder, which stays as it is."""
     network = Network.fresh(len(tokenizer), tokenizer.pad_token_id, **SMALL)
-    network.text = base.text.requires_grad_(False)
+    network.text = base.text
     if path is not None:
-        flow.load_average(network, path)
+        training.load_average(network, path)
     return network
 
 
@@ -114,17 +114,19 @@ class Study:
         batches = self.batches(objective)
         if batches is None or self.minutes <= 0:
             return False
-        training = flow.Training(objective, self.network(start), path, self.args.rate)
+        learner = training.Training(
+            self.network(start), objectives.OBJECTIVES[objective], path, self.args.rate
+        )
         random.seed(self.args.seed)
-        run = Run(name, self.minutes, training.save)
+        run = Run(name, self.minutes, learner.save)
         for _ in run.steps():
-            done = training.samples / wanted
-            warm = min(1.0, (training.step + 1) / flow.WARM_STEPS)
-            cool = min(1.0, max(0.01, (1 - done) / flow.COOLING))
-            run.show(loss=training.learn(batches.draw(), warm * cool), done=f"{done:.1%}")
-            run.stopped |= training.samples >= wanted
+            done = learner.samples / wanted
+            warm = min(1.0, (learner.step + 1) / training.WARM_STEPS)
+            cool = min(1.0, max(0.01, (1 - done) / training.COOLING))
+            run.show(loss=learner.learn(batches.draw(), warm * cool), done=f"{done:.1%}")
+            run.stopped |= learner.samples >= wanted
         self.minutes -= run.used / 60
-        return training.samples >= wanted
+        return learner.samples >= wanted
 
     def field(self, arm: str):
         network = self.network(arm).eval()

@@ -20,7 +20,8 @@ import torch
 from diffusers import Flux2KleinPipeline
 
 from model.train import (
-    __main__, autoencoder, drawings, features, flow, latents, network, objectives, pairs, run,
+    __main__, autoencoder, drawings, features, flow, latents, network, objectives, pairs, run, text,
+    training,
 )
 
 ENTRIES = 60
@@ -72,8 +73,9 @@ def shrink_everything() -> None:
         module.SIZE_WEIGHTS = (1, 1)
     autoencoder.PIXELS, autoencoder.EVERY = 2 * 64 * 64, 2
     autoencoder.MEASURED = (64, 64)
+    text.BATCH = 16
     objectives.TOKENS, flow.SHEET_PROMPTS = 256, flow.SHEET_PROMPTS[:2]
-    flow.WARM_STEPS, flow.SHEET_STEPS = 2, (1, 2)
+    training.WARM_STEPS, flow.SHEET_STEPS = 2, (1, 2)
     pairs.COUNT, pairs.STEPS, features.BATCH = 2, 2, 8
 
 
@@ -122,6 +124,20 @@ class Commands(unittest.TestCase):
         self.assertEqual(latents.encoder_digest(after), encoder)
         self.assertGreater(autoencoder.held_out_psnr(after, data, (64, 64)), before)
         self.assertTrue((self.work / "samples/autoencoder.png").is_file())
+
+    def test_3_a_text_encoder_is_trained_and_stays(self):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            self.call("text", "--minutes", "0.05")
+        told = [float(line.split(": ")[1]) for line in printed.getvalue().splitlines()]
+        self.assertEqual(len(told), 2)
+        self.assertGreater(told[0], 0.0)  # the mean of all drawings tells nothing
+        key = "model.layers.0.mlp.up_proj.weight"
+        before = network.Network.load(self.base).text.state_dict()[key]
+        after = flow.trained(self.work, self.base, "flow").text.state_dict()[key]
+        self.assertFalse(torch.equal(before, after))
+        self.call("flow", "--minutes", "0.01")
+        kept = flow.trained(self.work, self.base, "flow").text.state_dict()[key]
+        self.assertTrue(torch.equal(after, kept))
 
     def test_3_flow_resumes(self):
         self.call("flow", "--minutes", "0.05", "--guidance", "2")

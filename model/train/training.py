@@ -1,0 +1,73 @@
+"""How any of the networks is trained: one step after the other, with an average of the
+weights, in a checkpoint that a later run goes on from.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from .optimizer import Optimizer
+from .run import Average, Run, save_atomically
+
+AVERAGE = 0.999
+WARM_STEPS = 200
+COOLING = 0.4  # of the box
+
+
+def rate_factor(run: Run, count: int, cooldown: bool) -> float:
+    warm = min(1.0, (count + 1) / WARM_STEPS)
+    return warm * (min(1.0, max(0.01, (1 - run.share) / COOLING)) if cooldown else 1.0)
+
+
+def load_average(network: nn.Module, path: Path) -> None:
+    saved = torch.load(path, weights_only=True)
+    with torch.no_grad():
+        for parameter, value in zip(network.trained(), saved["average"], strict=True):
+            parameter.copy_(value)
+
+
+class Training:
+    """A network, its optimiser and its average, with the checkpoint that holds them.
+
+    `objective` makes a loss of the network and a batch, which has x.
+    """
+
+    def __init__(self, network: nn.Module, objective, path: Path, rate: float):
+        self.network = network
+        self.objective = objective
+        self.path = path
+        self.parameters = network.trained()
+        self.optimizer = Optimizer(network, rate)
+        self.average = Average(self.parameters, AVERAGE)
+        self.step = self.samples = 0
+        if path.is_file():
+            self._resume(torch.load(path, weights_only=True))
+
+    def _resume(self, saved: dict) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, saved["network"], strict=True):
+                parameter.copy_(value)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.average.shadow = saved["average"]
+        self.step, self.samples = saved["step"], saved["samples"]
+        print(f"resumed after {self.samples} samples", flush=True)
+
+    def save(self) -> None:
+        value = {
+            "network": [p.detach() for p in self.parameters],
+            "optimizer": self.optimizer.state_dict(), "average": self.average.shadow,
+            "step": self.step, "samples": self.samples,
+        }
+        save_atomically(value, self.path)
+
+    def learn(self, batch, factor: float) -> float:
+        self.network.train()
+        loss = self.objective(self.network, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step(factor)
+        self.step += 1
+        self.samples += len(batch.x)
+        self.average.update(self.step)
+        return loss.item()
