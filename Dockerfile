@@ -6,7 +6,8 @@
 #
 # Nothing is written to its file system and no shell is used. BASE should be pinned by
 # digest where builds must repeat (--build-arg BASE=debian@sha256:...). The operator's port
-# (8081: probes, metrics) is for the network inside.
+# (8081: probes, metrics) is for the network inside; -e SLUICE_METRICS_ON_SERVICE=off keeps
+# both off 8080.
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build

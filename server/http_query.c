@@ -53,7 +53,7 @@ static enum MHD_Result answer_without(struct http_exchange *exchange, int status
     if (response != NULL)
         (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT,
                                        MHD_RO_END);
-    return http_answer_send(exchange, response, form_type(FORM_PNG), status);
+    return http_answer_send(exchange, response, form_type(exchange->form), status);
 }
 
 static enum MHD_Result begin(struct http_exchange *exchange, struct request *request)

@@ -1,4 +1,4 @@
-"""The drawings as the transformer sees them: encoded once for each size, mirrored too.
+"""The drawings as the transformer sees them: encoded when a size is first asked for, mirrored too.
 
 latents/HxW-ENCODER.npy in the work folder, float16 [2, n, h*w, 32]; row 0 as drawn, row 1
 mirrored. ENCODER is a digest of the encoder's weights: another encoder, other files.
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from .drawings import SIZES, Drawings
+from .drawings import Drawings
 from .network import CHANNELS, Autoencoder, grid_of
 from .run import autocast
 
@@ -32,11 +32,14 @@ class Latents:
         self.autoencoder = autoencoder
         self.digest = encoder_digest(autoencoder)
         self._arrays: dict[tuple[int, int], np.ndarray] = {}
-        for size in SIZES:
+
+    def _array(self, size) -> np.ndarray:
+        if size not in self._arrays:
             path = self._path(size)
             if not path.is_file():
                 self._encode(size, path)
             self._arrays[size] = np.load(path, mmap_mode="r")
+        return self._arrays[size]
 
     def _path(self, size):
         name = f"{size[0]}x{size[1]}-{self.digest}.npy"
@@ -65,5 +68,5 @@ class Latents:
 
     def tokens(self, indices: torch.Tensor, size, mirror: torch.Tensor) -> torch.Tensor:
         """[B, h*w, 32] float32."""
-        rows = self._arrays[size][mirror.long().numpy(), indices.numpy()]
+        rows = self._array(size)[mirror.long().numpy(), indices.numpy()]
         return torch.from_numpy(rows.astype(np.float32))
