@@ -20,13 +20,34 @@ static double work_before(const struct commitment *before, size_t n, uint64_t du
     return seconds;
 }
 
-/* On an idle server the others help; otherwise one worker's time counts. */
-static double
-finish_of(const struct admission_ask *ask, unsigned steps, size_t n, double wait)
+/* Worker-seconds of all its images. */
+static double work_of(const struct admission_ask *ask, unsigned steps)
 {
-    double alone = ask->alone_fixed + steps * ask->alone_each_step;
-    double loaded = ask->fixed + steps * ask->each_step;
-    return n == 0 ? alone : wait + loaded;
+    return ask->images * (ask->fixed + steps * ask->each_step);
+}
+
+/* Seconds until its last image is done when it is begun at once: the workers share the
+ * work of the others, and its own is one worker's. */
+static double span_of(const struct admission_ask *ask, unsigned steps, double workers)
+{
+    double one = ask->fixed + steps * ask->each_step;
+    return one + (ask->images - 1) * one / workers;
+}
+
+/* On an idle server the others help with a lone image. */
+static double idle_of(const struct admission_ask *ask, unsigned steps, double workers)
+{
+    return ask->images == 1 ? ask->alone_fixed + steps * ask->alone_each_step
+                            : span_of(ask, steps, workers);
+}
+
+static double finish_of(const struct admission_ask *ask,
+                        unsigned steps,
+                        size_t n,
+                        double wait,
+                        double workers)
+{
+    return n == 0 ? idle_of(ask, steps, workers) : wait + span_of(ask, steps, workers);
 }
 
 /* The worker-seconds that may be put in front of those who are due later, so that none of
@@ -67,15 +88,15 @@ static unsigned most_steps(const struct admission_ask *ask,
                            size_t n,
                            double wait,
                            double spare,
-                           double slack,
+                           const struct admission_limits *limits,
                            uint64_t now)
 {
+    double workers = (double)limits->workers, slack = n == 0 ? 0.0 : limits->slack;
     unsigned low = ask->min_steps - 1, high = ask->steps;
     while (low < high) {
         unsigned middle = low + (high - low + 1) / 2;
-        double work = ask->fixed + middle * ask->each_step;
-        if (work <= spare &&
-            keeps_deadline(ask, finish_of(ask, middle, n, wait), slack, now))
+        double finish = finish_of(ask, middle, n, wait, workers);
+        if (work_of(ask, middle) <= spare && keeps_deadline(ask, finish, slack, now))
             low = middle;
         else
             high = middle - 1;
@@ -94,12 +115,12 @@ struct admission admission_decide(const struct admission_ask *ask,
     double slack = n == 0 ? 0.0 : limits->slack;
     struct admission decision = {
         .wait = wait,
-        .fastest = ask->alone_fixed + ask->min_steps * ask->alone_each_step,
+        .fastest = idle_of(ask, ask->min_steps, workers),
     };
-    decision.steps =
-        most_steps(ask, n, wait, spare_work(ask, before, n, limits, now), slack, now);
-    decision.finish =
-        finish_of(ask, decision.steps > 0 ? decision.steps : ask->min_steps, n, wait);
+    double spare = spare_work(ask, before, n, limits, now);
+    decision.steps = most_steps(ask, n, wait, spare, limits, now);
+    unsigned steps = decision.steps > 0 ? decision.steps : ask->min_steps;
+    decision.finish = finish_of(ask, steps, n, wait, workers);
     if (!keeps_deadline(ask, decision.fastest, 0.0, now)) {
         decision.outcome = ADMISSION_IMPOSSIBLE;
     } else if (wait > limits->max_wait) {

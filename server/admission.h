@@ -30,6 +30,7 @@ struct admission_ask {
     double fixed, each_step;             /* worker-seconds under load */
     double alone_fixed, alone_each_step; /* seconds on an idle server */
     unsigned steps, min_steps;           /* the same when steps may not be lowered */
+    unsigned images; /* that each cost so much, all with one deadline */
 };
 
 /* What the server is and promises. */

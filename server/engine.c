@@ -71,7 +71,7 @@ static void schedule(struct engine *engine)
     else
         seats_send_helpers(&engine->seats);
     metrics_set(scheduler->setting.metrics, METRIC_WORKERS_BUSY,
-                (double)(engine->seats.n - seats_count_free(&engine->seats)));
+                (double)seats_count_busy(&engine->seats));
     scheduler_publish(scheduler);
     set_alarm(engine, now);
 }
@@ -94,6 +94,7 @@ static void seat_ended(void *context, struct round *round)
 static void use_model(struct engine *engine, struct served_model *model)
 {
     scheduler_use_model(&engine->scheduler, model);
+    seats_require(&engine->seats, model->round.scratch);
     served_model_release(engine->model);
     engine->model = model;
 }
@@ -216,6 +217,12 @@ engine_submit(struct engine *engine, struct job *const *jobs, size_t n, struct e
 void engine_abandon(struct engine *engine, struct job *job)
 {
     atomic_store(&job->abandoned, true);
+    (void)uv_async_send(&engine->wake);
+}
+
+void engine_drop(struct engine *engine, struct job *job)
+{
+    atomic_store(&job->dropped, true);
     (void)uv_async_send(&engine->wake);
 }
 

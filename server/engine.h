@@ -49,6 +49,9 @@ engine_submit(struct engine *engine, struct job *const *jobs, size_t n, struct e
  */
 void engine_abandon(struct engine *engine, struct job *job);
 
+/* The same, because another image of the job's request was not made. */
+void engine_drop(struct engine *engine, struct job *job);
+
 /* From now on this is the model that most jobs have. */
 void engine_use_model(struct engine *engine, struct served_model *model);
 

@@ -25,10 +25,12 @@ enum seat_state { SEAT_FREE, SEAT_LEADING, SEAT_HELPING };
 struct seat {
     struct seats *seats;
     struct arena scratch;
-    size_t need; /* bytes of scratch that the work at hand may take */
+    size_t need;        /* bytes of scratch that the work at hand may take */
+    bool lacks_scratch; /* there was no memory for it when it should help */
     enum seat_state state;
     struct round round;  /* while leading */
-    size_t helpers;      /* of that round, that have not ended */
+    size_t helpers;      /* of that round, that have not ended; they stay for the next */
+    bool is_held;        /* until those have ended: it must lead nothing before */
     struct seat *leader; /* while helping */
     atomic_bool leave;   /* calls a helper away */
     uv_work_t work;
@@ -37,7 +39,8 @@ struct seat {
 struct seats {
     size_t n;
     struct seat *list;
-    int niceness; /* of the workers' threads */
+    int niceness;   /* of the workers' threads */
+    size_t scratch; /* bytes that each needs for the work that begins now */
     uv_loop_t *loop;
 
     /* On the loop's thread: a seat is free again; round is what it led, or NULL when it
@@ -51,10 +54,16 @@ struct seats {
 enum err_code seats_init(struct seats *seats, size_t n, size_t scratch, struct err *err);
 void seats_finish(struct seats *seats);
 
-size_t seats_count_free(const struct seats *seats);
+/* Rounds that begin from now on may take so much scratch. Helpers that have less are
+ * called away, and nothing begins that they could come into. */
+void seats_require(struct seats *seats, size_t scratch);
 
-/* A free seat, whose round the caller fills in before seats_lead; NULL when there is
- * none. */
+/* Those that can lead a round at once, and those that do something. */
+size_t seats_count_free(const struct seats *seats);
+size_t seats_count_busy(const struct seats *seats);
+
+/* A seat that can lead a round, which the caller fills in before seats_lead; NULL when
+ * there is none. */
 struct seat *seats_find_free(struct seats *seats);
 void seats_lead(struct seat *seat);
 

@@ -98,6 +98,7 @@ struct admission_ask forecast_ask(const struct job *job, size_t batch, uint64_t 
         .alone_each_step = each * evaluation(job, true, 1),
         .steps = job->max_steps,
         .min_steps = job->min_steps,
+        .images = job->images,
     };
     ask.due = batcher_due(job->submitted, job->deadline,
                           ask.fixed + job->max_steps * ask.each_step, max_wait);

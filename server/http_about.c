@@ -56,7 +56,7 @@ enum MHD_Result http_about_estimate_finish(struct http_exchange *exchange)
         .would_be_admitted = job->problem.kind == PROBLEM_NONE,
         .retry_after = problem_retry_seconds(&job->problem),
         .steps = sampling.steps,
-        .evaluations = sampling_evaluations(&sampling),
+        .evaluations = job->images * sampling_evaluations(&sampling),
         .queue = (uint64_t)(admission->wait * 1e9),
         .run = (uint64_t)((admission->finish - admission->wait) * 1e9),
     };

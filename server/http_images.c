@@ -46,8 +46,8 @@ static void wake(struct http_images *images)
 /* Locked: an answer can be made. */
 static void wake_to_answer(struct http_images *images)
 {
-    if (images->exchange == NULL)
-        return;
+    if (images->exchange == NULL || !images->is_suspended)
+        return; /* the http thread has it, and will look for itself */
     if (!images->is_streaming)
         images->exchange->state = EXCHANGE_FINISHED;
     wake(images);
@@ -57,6 +57,12 @@ void http_images_abandon(struct http_images *images)
 {
     for (size_t i = 0; i < images->n; i++)
         engine_abandon(images->shared->setting.engine, images->jobs[i]);
+}
+
+static void drop(struct http_images *images)
+{
+    for (size_t i = 0; i < images->n; i++)
+        engine_drop(images->shared->setting.engine, images->jobs[i]);
 }
 
 static size_t index_of(const struct http_images *images, const struct job *job)
@@ -146,7 +152,7 @@ static void job_done(struct job *job, void *context)
     images->unfinished--;
     if (job->state != JOB_DONE && images->failed == NULL) {
         images->failed = job;
-        http_images_abandon(images); /* the others: an answer has all or none */
+        drop(images); /* the others: an answer has all or none */
     }
     if (images->events != NULL)
         tell_end(images, job);
@@ -192,6 +198,8 @@ static enum err_code make_job(struct http_images *images,
     job->progress = images->events == NULL ? NULL : job_progress;
     job->context = images;
     images->jobs[images->n++] = job;
+    job->first = images->jobs[0];
+    job->first->images = (unsigned)images->n;
     return ERR_OK;
 }
 
@@ -272,10 +280,12 @@ bool http_images_start(struct http_exchange *exchange,
 bool http_images_estimate(struct http_exchange *exchange, struct request *request)
 {
     struct err err;
-    request->n = 1;
+    unsigned n = request->n;
+    request->n = 1; /* one job asks for all */
     if (make_images(&exchange->images, exchange, request, "", NULL, &err) != ERR_OK)
         return refuse(exchange, request, &err);
     request_finish(request);
+    exchange->images->jobs[0]->images = n;
     exchange->images->jobs[0]->is_estimate = true;
     hand_over(exchange);
     return true;

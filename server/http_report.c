@@ -37,10 +37,25 @@ static void log_request(struct log_line *line, const struct job *job, bool is_ov
     log_real(line, "decode_ms", clock_milliseconds(job->facts.decode));
 }
 
+/* What an event stream ended with, whose status was told long before. */
+static const struct problem *stream_problem(const struct http_exchange *exchange)
+{
+    struct http_images *images = exchange->images;
+    if (exchange->status != 200 || images == NULL || !http_images_are_over(images) ||
+        images->failed == NULL)
+        return NULL;
+    return &images->failed->problem;
+}
+
 static void log_exchange(const struct http_exchange *exchange, const char *outcome)
 {
     struct log_line line;
-    log_begin(&line, exchange->status >= 500 ? "error" : "info", "request");
+    const struct problem *late = stream_problem(exchange);
+    const struct problem *problem = late != NULL ? late : &exchange->problem;
+    int status = late != NULL ? problem_status(late->kind) : exchange->status;
+    if (late != NULL && outcome == NULL)
+        outcome = "failed";
+    log_begin(&line, status >= 500 ? "error" : "info", "request");
     log_text(&line, "request_id", exchange->request_id);
     log_text(&line, "method", exchange->method);
     log_text(&line, "route", exchange->has_route ? route_path(exchange->route) : "none");
@@ -51,9 +66,9 @@ static void log_exchange(const struct http_exchange *exchange, const char *outco
         log_text(&line, "key", exchange->key->name);
     if (outcome != NULL)
         log_text(&line, "outcome", outcome);
-    if (exchange->problem.kind != PROBLEM_NONE) {
-        log_text(&line, "problem", problem_type(exchange->problem.kind));
-        log_text(&line, "field", exchange->problem.field);
+    if (problem->kind != PROBLEM_NONE) {
+        log_text(&line, "problem", problem_type(problem->kind));
+        log_text(&line, "field", problem->field);
     }
     if (exchange->images != NULL)
         log_request(&line, exchange->images->jobs[0],

@@ -33,6 +33,8 @@ enum err_code job_create(struct job **out,
     job->request = *request;
     *request = (struct request){0};
     job->model = model == NULL ? NULL : served_model_hold(model);
+    job->first = job;
+    job->images = 1;
     job->max_steps = job->request.sampling.steps;
     job->min_steps = job->request.min_steps > 0 ? job->request.min_steps : job->max_steps;
     job->n_contexts = guidance_is_on(job->request.sampling.guidance) ? 2 : 1;

@@ -57,6 +57,10 @@ struct job {
     struct list_node node; /* in one of the scheduler's lists, or its leader's */
     enum job_state state;
     atomic_bool abandoned;  /* its client has left: set by any thread */
+    atomic_bool dropped;    /* another image of its request has failed: the same */
+    struct job *first;      /* image of its request, which is let in as a whole: itself */
+    unsigned images;        /* the first's: how many the request has */
+    bool has_final_steps;   /* the first's: they hold for all images from now on */
     bool is_estimate;       /* ends, CANCELED, as soon as `admission` is known */
     bool wants_preview;     /* before its next step */
     char tag[JOB_TAG_SIZE]; /* jobs of the same tag have the same image; may be "" */
@@ -96,7 +100,8 @@ struct job {
     void *context;
 };
 
-/* Takes the request over (its strings move), and a hold on the model. */
+/* Takes the request over (its strings move), and a hold on the model. The job is the only
+ * image of its request, until the caller says otherwise. */
 enum err_code job_create(struct job **out,
                          struct request *request,
                          struct served_model *model,

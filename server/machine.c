@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PATH_SIZE = 4096, LINE_SIZE = 4096 };
@@ -181,4 +182,16 @@ uint64_t machine_memory_limit(void)
     uint64_t physical =
         pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : UINT64_MAX;
     return machine_memory_limit_in("", physical);
+}
+
+size_t machine_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        limit.rlim_cur = before;
+    return limit.rlim_cur < SIZE_MAX ? (size_t)limit.rlim_cur : SIZE_MAX;
 }

@@ -23,4 +23,7 @@ uint64_t machine_memory_limit(void);
 size_t machine_processors_in(const char *root, size_t available);
 uint64_t machine_memory_limit_in(const char *root, uint64_t physical);
 
+/* File descriptors that the process may have: its limit is raised as far as it may be. */
+size_t machine_raise_descriptors(void);
+
 #endif

@@ -5,6 +5,13 @@
 /* What is left is for the program itself, connections, answers and the page cache. */
 enum { USABLE_PERCENT = 85, JOBS_PERCENT = 5 };
 
+static size_t sum_of(const struct memory_plan *plan)
+{
+    size_t each = size_add(plan->scratch, plan->images);
+    size_t sum = size_add(plan->weights, size_multiply(plan->workers, each));
+    return size_add(size_add(sum, plan->contexts), plan->beside);
+}
+
 struct memory_plan memory_plan_make(const struct bundle *bundle,
                                     size_t workers,
                                     size_t max_batch,
@@ -34,16 +41,15 @@ struct memory_plan memory_plan_make(const struct bundle *bundle,
     for (size_t i = 0; i < BUNDLE_PART_COUNT; i++)
         plan.weights = size_add(plan.weights, info->parts[i].memory_bytes);
     plan.scratch = bundle_scratch(bundle, &plan.limits);
-    size_t each = size_add(plan.scratch, plan.images);
-    plan.total = size_add(plan.weights, size_multiply(workers, each));
-    plan.total = size_add(plan.total, contexts);
+    plan.total = sum_of(&plan);
     return plan;
 }
 
-void memory_plan_add_beside(struct memory_plan *plan, size_t bytes)
+void memory_plan_follow(struct memory_plan *plan, const struct memory_plan *before)
 {
-    plan->beside = bytes;
-    plan->total = size_add(plan->total, bytes);
+    plan->beside = before->weights;
+    plan->scratch = size_max(plan->scratch, before->scratch);
+    plan->total = sum_of(plan);
 }
 
 size_t memory_plan_for_jobs(const struct memory_plan *plan, uint64_t limit)

@@ -32,8 +32,9 @@ struct memory_plan memory_plan_make(const struct bundle *bundle,
                                     size_t max_pixels,
                                     size_t contexts);
 
-/* So many bytes are taken already. */
-void memory_plan_add_beside(struct memory_plan *plan, size_t bytes);
+/* The model is to follow another one, in service: both have their weights until that
+ * one's requests are done, and the workers' scratch does not shrink. */
+void memory_plan_follow(struct memory_plan *plan, const struct memory_plan *before);
 
 /* Bytes that are left for the requests under way. */
 size_t memory_plan_for_jobs(const struct memory_plan *plan, uint64_t limit);

@@ -50,7 +50,7 @@ static const struct metric_row rows[METRIC_COUNT] = {
                          COUNTER,
                          "Requests that were let in and ended without an image.",
                          "reason",
-                         {"client", "deadline", "shutdown"}},
+                         {"client", "deadline", "shutdown", "sibling", "internal"}},
     [METRIC_CONNECTIONS_CUT] = {"sluice_connections_cut",
                                 COUNTER,
                                 "Connections closed because their clients were too slow.",

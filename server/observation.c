@@ -49,6 +49,29 @@ static void observe_image(struct metrics *metrics, const struct job *job)
         metrics_add(metrics, METRIC_STEPS_LOWERED, 0, 1.0);
 }
 
+static enum metric_canceled reason_of(const struct job *job)
+{
+    enum problem_kind kind = job->problem.kind;
+    if (kind == PROBLEM_CLIENT_GONE)
+        return METRIC_CANCELED_CLIENT;
+    if (kind == PROBLEM_DEADLINE)
+        return METRIC_CANCELED_DEADLINE;
+    if (kind == PROBLEM_UNAVAILABLE)
+        return METRIC_CANCELED_SHUTDOWN;
+    return job->state == JOB_CANCELED ? METRIC_CANCELED_SIBLING
+                                      : METRIC_CANCELED_INTERNAL;
+}
+
+static void observe_failure(struct metrics *metrics, const struct job *job)
+{
+    enum metric_canceled reason = reason_of(job);
+    metrics_add(metrics, METRIC_WASTED_EVALUATIONS, 0, job->facts.evaluations);
+    metrics_add(metrics, METRIC_CANCELED, reason, 1.0);
+    if (job->deadline != 0 && reason != METRIC_CANCELED_CLIENT &&
+        reason != METRIC_CANCELED_SIBLING)
+        metrics_add(metrics, METRIC_DEADLINES, METRIC_DEADLINE_MISSED, 1.0);
+}
+
 void observe_end(struct metrics *metrics, const struct job *job)
 {
     bool was_let_in = job->promised != 0;
@@ -56,19 +79,11 @@ void observe_end(struct metrics *metrics, const struct job *job)
         return;
     if (job->started != 0)
         metrics_observe(metrics, HISTOGRAM_QUEUE_WAIT, 0, seconds(job->facts.queue));
-    if (job->deadline != 0 && job->problem.kind != PROBLEM_CLIENT_GONE)
-        metrics_add(metrics, METRIC_DEADLINES,
-                    job->state == JOB_DONE ? METRIC_DEADLINE_MET : METRIC_DEADLINE_MISSED,
-                    1.0);
-    if (job->state == JOB_DONE) {
-        observe_image(metrics, job);
+    if (job->state != JOB_DONE) {
+        observe_failure(metrics, job);
         return;
     }
-    metrics_add(metrics, METRIC_WASTED_EVALUATIONS, 0, job->facts.evaluations);
-    if (job->state == JOB_CANCELED)
-        metrics_add(metrics, METRIC_CANCELED,
-                    job->problem.kind == PROBLEM_CLIENT_GONE ? METRIC_CANCELED_CLIENT
-                    : job->problem.kind == PROBLEM_DEADLINE  ? METRIC_CANCELED_DEADLINE
-                                                             : METRIC_CANCELED_SHUTDOWN,
-                    1.0);
+    observe_image(metrics, job);
+    if (job->deadline != 0)
+        metrics_add(metrics, METRIC_DEADLINES, METRIC_DEADLINE_MET, 1.0);
 }

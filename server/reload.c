@@ -18,9 +18,8 @@ static enum err_code replace_model(struct reload *reload, struct err *err)
 {
     uint64_t start = clock_now();
     struct served_model *before = model_shelf_take(reload->shelf), *model;
-    enum err_code code =
-        served_model_open(&model, reload->options, before->setup.plan.workers,
-                          before->setup.plan.weights, err);
+    enum err_code code = served_model_open(
+        &model, reload->options, before->setup.plan.workers, &before->setup.plan, err);
     served_model_release(before);
     if (code != ERR_OK)
         return code;

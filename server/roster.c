@@ -2,6 +2,7 @@
 
 #include "server/round.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,14 +65,21 @@ struct job *roster_first_queued(const struct roster *roster)
     return job_of(list_first(&roster->queued));
 }
 
+/* Its round was told to stop: nothing will come of it any more. */
+static bool is_stopping(const struct job *job)
+{
+    return job->round != NULL && atomic_load(&job->round->stop);
+}
+
 struct job *roster_find(const struct roster *roster, const struct job *like)
 {
     const struct list *lists[] = {&roster->running, &roster->queued};
     for (size_t i = 0; i < 2 && like->tag[0] != '\0'; i++) {
         struct list_node *node = list_first(lists[i]);
         for (; node != NULL; node = list_next(lists[i], node)) {
-            if (strcmp(job_of(node)->tag, like->tag) == 0)
-                return job_of(node);
+            struct job *job = job_of(node);
+            if (strcmp(job->tag, like->tag) == 0 && !is_stopping(job))
+                return job;
         }
     }
     return NULL;
@@ -141,7 +149,7 @@ size_t roster_commitments(struct roster *roster, const struct job *but)
     for (size_t i = 0; i < 2; i++) {
         struct list_node *node = list_first(lists[i]);
         for (; node != NULL; node = list_next(lists[i], node)) {
-            if (job_of(node) != but)
+            if (but == NULL || job_of(node)->first != but->first)
                 add_commitment(roster, job_of(node), &n);
         }
     }
@@ -162,7 +170,7 @@ bool roster_is_urgent(const struct roster *roster, const struct job *job)
 /* Nothing is left to do about the job but to wait for the end of its round. */
 static bool is_settled(const struct job *job, uint64_t now)
 {
-    return job->round != NULL && (job->deadline <= now || atomic_load(&job->round->stop));
+    return is_stopping(job) || (job->round != NULL && job->deadline <= now);
 }
 
 uint64_t roster_next_deadline(const struct roster *roster, uint64_t now)
@@ -178,6 +186,18 @@ uint64_t roster_next_deadline(const struct roster *roster, uint64_t now)
         }
     }
     return next;
+}
+
+double roster_next_end(const struct roster *roster)
+{
+    const struct list *lists[] = {&roster->running, &roster->queued};
+    double least = HUGE_VAL;
+    for (size_t i = 0; i < 2; i++) {
+        struct list_node *node = list_first(lists[i]);
+        for (; node != NULL; node = list_next(lists[i], node))
+            least = fmin(least, job_of(node)->seconds_left);
+    }
+    return least == HUGE_VAL ? 0.0 : least;
 }
 
 double roster_seconds_left(const struct roster *roster)

@@ -36,7 +36,8 @@ void roster_enter(struct roster *roster, struct job *job);
 /* The job that is due first of those that wait; NULL when none does. */
 struct job *roster_first_queued(const struct roster *roster);
 
-/* A job that makes the same image as this one, by their tags; NULL when none does. */
+/* A job that makes the same image as this one, by their tags, and whose round was not
+ * told to stop; NULL when none does. */
 struct job *roster_find(const struct roster *roster, const struct job *like);
 
 /* It runs now. */
@@ -54,7 +55,8 @@ void roster_visit(struct roster *roster,
                   void (*visit)(struct job *job, void *context),
                   void *context);
 
-/* What is promised to all but one (NULL: to all), in order of due; returns how many. */
+/* What is promised to all but the images of one request (NULL: to all), in order of due;
+ * returns how many. */
 size_t roster_commitments(struct roster *roster, const struct job *but);
 
 /* Whether some running job that has steps to do is due much later than this one: by four
@@ -65,6 +67,10 @@ bool roster_is_urgent(const struct roster *roster, const struct job *job);
  * job in a round there is nothing to do when the round was told to stop, or when the
  * deadline has passed: others need the round, at whose end the job ends. */
 uint64_t roster_next_deadline(const struct roster *roster, uint64_t now);
+
+/* Worker-seconds until a first one may be done: the least work that any has left; 0
+ * without any. */
+double roster_next_end(const struct roster *roster);
 
 /* Worker-seconds of work that all jobs have left. */
 double roster_seconds_left(const struct roster *roster);

@@ -93,7 +93,8 @@ static void end(struct scheduler *scheduler, struct job *job, enum job_state sta
     struct list_node *node;
     while ((node = list_pop(&job->followers)) != NULL) {
         struct job *follower = list_entry(node, struct job, node);
-        metrics_add(scheduler->setting.metrics, METRIC_SHARED, 0, 1.0);
+        if (state == JOB_DONE)
+            metrics_add(scheduler->setting.metrics, METRIC_SHARED, 0, 1.0);
         end_alone(scheduler, follower, take_over(follower, job, state));
     }
     end_alone(scheduler, job, state);
@@ -141,9 +142,10 @@ static enum refusal refusal_of(const struct scheduler *scheduler,
     const struct roster *roster = &scheduler->roster;
     if (outcome != ADMISSION_YES)
         return refusals[outcome];
-    if (roster->n_queued + roster->n_running >= scheduler->places + setting->queue)
+    if (roster->n_queued + roster->n_running + job->images >
+        scheduler->places + setting->queue)
         return REFUSAL_COUNT;
-    if (roster->memory + job->memory > setting->job_memory)
+    if (roster->memory + job->images * job->memory > setting->job_memory)
         return REFUSAL_MEMORY;
     return REFUSAL_NONE;
 }
@@ -158,8 +160,21 @@ static void note_oldest(const struct scheduler *scheduler, struct job *estimate)
     estimate->oldest.seconds_left = oldest->seconds_left;
 }
 
+/* Whether the request is let in, by its first image, and with how many steps. */
+static enum refusal consider(struct scheduler *scheduler, struct job *job, uint64_t now)
+{
+    job->admission = decide(scheduler, job, now);
+    enum refusal refusal = refusal_of(scheduler, job, job->admission.outcome);
+    if (refusal == REFUSAL_COUNT || refusal == REFUSAL_MEMORY)
+        job->admission.retry_after = roster_next_end(&scheduler->roster);
+    if (refusal != REFUSAL_NONE)
+        verdict_refuse(job, refusal, &job->admission, random_u32());
+    return refusal;
+}
+
 void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
 {
+    enum refusal refusal = REFUSAL_NONE;
     job->memory = forecast_memory(job);
     if (verdict_end(job, scheduler->is_canceling, now)) {
         end(scheduler, job, JOB_CANCELED);
@@ -170,10 +185,10 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
         list_append(&leader->followers, &job->node);
         return;
     }
-    job->admission = decide(scheduler, job, now);
-    enum refusal refusal = refusal_of(scheduler, job, job->admission.outcome);
-    if (refusal != REFUSAL_NONE)
-        verdict_refuse(job, refusal, &job->admission, random_u32());
+    if (job->first == job)
+        refusal = consider(scheduler, job, now);
+    else
+        job->admission = job->first->admission;
     if (job->is_estimate) {
         note_oldest(scheduler, job);
         end(scheduler, job, JOB_CANCELED);
@@ -243,14 +258,20 @@ size_t scheduler_plan(struct scheduler *scheduler,
     return rounds;
 }
 
-/* The steps were chosen when the job came; before its first one they are chosen again,
- * since others may have been slower or faster than was predicted. */
+/* The steps were chosen when the request came; before the first one they are chosen
+ * again, since others may have been slower or faster than was predicted. All its images
+ * have the same. */
 static void correct_steps(struct scheduler *scheduler, struct job *job, uint64_t now)
 {
+    struct job *first = job->first;
     if (job->min_steps == job->max_steps)
         return;
-    struct admission admission = decide(scheduler, job, now);
-    job->request.sampling.steps = admission.steps > 0 ? admission.steps : job->min_steps;
+    if (!first->has_final_steps) {
+        unsigned steps = decide(scheduler, first, now).steps;
+        first->request.sampling.steps = steps > 0 ? steps : first->min_steps;
+        first->has_final_steps = true;
+    }
+    job->request.sampling.steps = first->request.sampling.steps;
     forecast(scheduler, job);
 }
 

@@ -18,7 +18,9 @@
 
 enum {
     SPARE_CONNECTIONS = 128, /* beyond those whose requests the engine may have */
-    LAST_ANSWERS_MILLISECONDS = 2000,
+    OWN_DESCRIPTORS = 192,   /* the operator's port, files, events */
+    LEAST_CONNECTIONS = 16,
+    LAST_ANSWERS = 2, /* seconds */
     NANOSECONDS = 1000000000
 };
 
@@ -41,6 +43,26 @@ static void pass_on(int number, siginfo_t *info, void *context)
     (void)info;
     (void)sigaddset(&interrupted->uc_sigmask, number);
     (void)kill(getpid(), number);
+}
+
+/* Nothing was accepted yet that would have to be finished. A handler, since a container's
+ * first process is not ended by a signal's default. */
+static void give_up(int number)
+{
+    _exit(128 + number);
+}
+
+/* While a model is read, which may take minutes; block_signals ends it. */
+static void let_signals_end(void)
+{
+    struct sigaction action = {.sa_handler = give_up};
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* The threads that start from now on inherit the mask. A library's that were started
@@ -66,7 +88,7 @@ static enum err_code open_model(struct server *server, struct err *err)
 {
     const struct options *options = server->options;
     enum err_code code = served_model_open(&server->shelf.model, options,
-                                           (size_t)options->workers, 0, err);
+                                           (size_t)options->workers, NULL, err);
     if (code == ERR_OK)
         server->workers = server->shelf.model->setup.plan.workers;
     return code;
@@ -92,6 +114,25 @@ static enum err_code start_engine(struct server *server, struct err *err)
     return engine_create(&server->engine, &setting, server->shelf.model, err);
 }
 
+/* As many as descriptors are left for: beyond that no connection is accepted on either
+ * port, and probes would fail because clients are many. */
+static unsigned limit_connections(size_t wanted)
+{
+    size_t descriptors = machine_raise_descriptors();
+    size_t most = descriptors > OWN_DESCRIPTORS + LEAST_CONNECTIONS
+                      ? descriptors - OWN_DESCRIPTORS
+                      : LEAST_CONNECTIONS;
+    if (wanted <= most)
+        return (unsigned)wanted;
+    char text[160];
+    (void)snprintf(text, sizeof(text),
+                   "%zu connections are wanted, but of %zu file descriptors only %zu are "
+                   "for them: raise the limit (ulimit -n, LimitNOFILE)",
+                   wanted, descriptors, most);
+    log_message("warning", "connections", text);
+    return (unsigned)most;
+}
+
 static enum err_code start_http(struct server *server, struct err *err)
 {
     const struct options *options = server->options;
@@ -104,8 +145,8 @@ static enum err_code start_http(struct server *server, struct err *err)
         .host = options->host,
         .port = (uint16_t)options->port,
         .admin_port = (uint16_t)options->admin_port,
-        .connections = (unsigned)(2 * server->workers * options->max_batch +
-                                  options->queue + SPARE_CONNECTIONS),
+        .connections = limit_connections(2 * server->workers * options->max_batch +
+                                         options->queue + SPARE_CONNECTIONS),
         .metrics_on_service = options->metrics_on_service,
         .allow_half_close = options->allow_half_close,
         .header_timeout = options->header_timeout,
@@ -153,9 +194,8 @@ static bool wait_for_signal(const sigset_t *set, uint64_t seconds)
 }
 
 /* Waits until the engine is idle, a second signal comes, or the time is over. */
-static bool finish_work(const struct server *server, const sigset_t *set)
+static bool finish_work(const struct server *server, const sigset_t *set, uint64_t end)
 {
-    uint64_t end = clock_now() + server->options->drain_timeout * NANOSECONDS;
     while (!engine_wait_idle(server->engine, 100)) {
         if (clock_now() >= end || wait_for_signal(set, 0))
             return false;
@@ -163,22 +203,38 @@ static bool finish_work(const struct server *server, const sigset_t *set)
     return true;
 }
 
+/* The same until all answers are with their clients, who may be slow to read; a moment is
+ * given in any case. */
+static bool finish_answers(const struct server *server, const sigset_t *set, uint64_t end)
+{
+    uint64_t least = clock_now() + LAST_ANSWERS * NANOSECONDS;
+    bool impatient = false;
+    while (!http_wait_answered(server->http, 100)) {
+        impatient = impatient || wait_for_signal(set, 0);
+        if (clock_now() >= least && (impatient || clock_now() >= end))
+            return false;
+    }
+    return true;
+}
+
 /* Readiness fails, a load balancer has time to see it, the listener closes, and what was
- * accepted is finished. A second signal, or the time limit, cuts it short. */
-static void drain(struct server *server, const sigset_t *set)
+ * accepted is finished. A second signal, or the time limit, cuts it short. True when all
+ * were answered. */
+static bool drain(struct server *server, const sigset_t *set)
 {
     log_message("info", "draining", "readiness fails; requests are still served");
     http_start_draining(server->http);
     bool impatient = wait_for_signal(set, server->options->drain_delay);
     http_refuse(server->http);
-    if (impatient || !finish_work(server, set)) {
+    uint64_t end = clock_now() + server->options->drain_timeout * NANOSECONDS;
+    if (impatient || !finish_work(server, set, end))
         log_message("warning", "canceling", "requests that are left get 503");
-        engine_cancel_all(server->engine);
-    }
+    /* Who was let in before the listener closed may still hand over a request. */
+    engine_cancel_all(server->engine);
     /* Canceled work stops at the next block of the model. */
     while (!engine_wait_idle(server->engine, 1000))
         continue;
-    (void)http_wait_answered(server->http, LAST_ANSWERS_MILLISECONDS);
+    return finish_answers(server, set, impatient ? 0 : end);
 }
 
 static void stop(struct server *server)
@@ -213,7 +269,9 @@ int serve_run(const struct options *options)
     block_signals(&signals);
     log_writer_start();
     model_shelf_init(&server.shelf, NULL);
+    let_signals_end();
     enum err_code code = open_model(&server, &err);
+    block_signals(&signals);
     if (code == ERR_OK)
         code = start_engine(&server, &err);
     if (code == ERR_OK)
@@ -227,9 +285,15 @@ int serve_run(const struct options *options)
     }
     log_start(&server, clock_now() - start);
     serve(&server, &signals);
-    drain(&server, &signals);
-    stop(&server);
-    log_message("info", "stopped", "all accepted requests are answered");
+    bool all_answered = drain(&server, &signals);
+    bool is_reloading = atomic_load(&server.reload.is_under_way);
+    if (!is_reloading) /* else a model is being read, which may take minutes */
+        stop(&server);
+    log_message(all_answered ? "info" : "warning", "stopped",
+                all_answered ? "all accepted requests are answered"
+                             : "answers that clients were slow to read were cut off");
     log_writer_stop();
+    if (is_reloading)
+        _exit(0);
     return 0;
 }

@@ -22,7 +22,7 @@ static void read_curve(struct served_model *model, const char *folder)
 enum err_code served_model_open(struct served_model **out,
                                 const struct options *options,
                                 size_t workers,
-                                size_t beside,
+                                const struct memory_plan *before,
                                 struct err *err)
 {
     struct served_model *model = calloc(1, sizeof(*model));
@@ -30,7 +30,8 @@ enum err_code served_model_open(struct served_model **out,
         return err_set(err, ERR_NO_MEMORY, "no memory for a model");
     atomic_init(&model->holds, 1);
     enum err_code code = model_setup_open(&model->setup, options, workers, err);
-    memory_plan_add_beside(&model->setup.plan, beside);
+    if (code == ERR_OK && before != NULL)
+        memory_plan_follow(&model->setup.plan, before);
     if (code == ERR_OK)
         code = model_setup_load(&model->setup, err);
     if (code == ERR_OK)

@@ -34,12 +34,12 @@ struct served_model {
 };
 
 /* Opens and loads the folder that the options name, for this many workers (0: one a
- * processor), and measures what its rounds cost (calibration.h). beside: bytes that are
- * taken by another model until its requests are done. */
+ * processor), and measures what its rounds cost (calibration.h). before: the plan of
+ * the model that it is to follow in service; NULL: none. */
 enum err_code served_model_open(struct served_model **out,
                                 const struct options *options,
                                 size_t workers,
-                                size_t beside,
+                                const struct memory_plan *before,
                                 struct err *err);
 
 struct served_model *served_model_hold(struct served_model *model);

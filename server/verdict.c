@@ -31,8 +31,12 @@ void verdict_refuse(struct job *job,
                                 "server with the fewest steps that are allowed"},
         [REFUSAL_RATE] = {PROBLEM_OVERLOADED, NULL, "the key's rate is used up"},
     };
-    (void)problem_set(&job->problem, texts[refusal].kind, texts[refusal].field, "%s",
-                      texts[refusal].detail);
+    const char *field = texts[refusal].field, *detail = texts[refusal].detail;
+    if (refusal == REFUSAL_DEADLINE && job->deadline == 0) {
+        field = NULL;
+        detail = "deadlines that were promised to others leave no room for it now";
+    }
+    (void)problem_set(&job->problem, texts[refusal].kind, field, "%s", detail);
     job->problem.fastest = admission->fastest;
     if (texts[refusal].kind != PROBLEM_OVERLOADED)
         return;
@@ -47,8 +51,9 @@ static bool is_late(const struct job *job, uint64_t now)
 
 bool verdict_is_unwanted(const struct job *job, bool is_canceling, uint64_t now)
 {
+    bool has_left = atomic_load(&job->abandoned) || atomic_load(&job->dropped);
     return is_canceling || is_late(job, now) ||
-           (atomic_load(&job->abandoned) && list_is_empty(&job->followers));
+           (has_left && list_is_empty(&job->followers));
 }
 
 bool verdict_end(struct job *job, bool is_canceling, uint64_t now)
@@ -58,6 +63,9 @@ bool verdict_end(struct job *job, bool is_canceling, uint64_t now)
     if (atomic_load(&job->abandoned)) {
         (void)problem_set(&job->problem, PROBLEM_CLIENT_GONE, NULL,
                           "the client closed its connection");
+    } else if (atomic_load(&job->dropped)) {
+        (void)problem_set(&job->problem, PROBLEM_INTERNAL, NULL,
+                          "another image of the same request was not made");
     } else if (is_late(job, now)) {
         (void)problem_set(&job->problem, PROBLEM_DEADLINE, "deadline_ms",
                           "%lu ms have passed; %u of %u steps were done",

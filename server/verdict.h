@@ -30,8 +30,9 @@ void verdict_refuse(struct job *job,
                     const struct admission *admission,
                     uint32_t random);
 
-/* Whether nobody waits for the job's result any more: its client has left and no other
- * job follows it, its deadline has passed, or the server cancels everything. */
+/* Whether nobody waits for the job's result any more: its client has left, or another
+ * image of its request has failed, and no other job follows it; its deadline has passed;
+ * or the server cancels everything. */
 bool verdict_is_unwanted(const struct job *job, bool is_canceling, uint64_t now);
 
 /* The same, and if so the job's problem says why. */

@@ -329,6 +329,12 @@ class LoadTest(unittest.TestCase):
         self.assertEqual(errors[0]["type"], "/problems/unavailable")
         self.assertEqual(errors[0]["instance"], "cut-short")
         self.assertNotIn("image", [name for name, _ in events])
+        self.assertEqual(server.wait(), 0)
+        logged = [e for e in server.events("request") if e["request_id"] == "cut-short"]
+        self.assertEqual(len(logged), 1)
+        self.assertEqual(logged[0]["status"], 200, "which was told long before")
+        self.assertEqual((logged[0]["outcome"], logged[0]["problem"]), ("failed", "unavailable"))
+        self.assertEqual(logged[0]["level"], "error")
 
     def test_leaving_a_stream(self):
         server = self.start()

@@ -96,6 +96,9 @@ class EstimateTest(unittest.TestCase):
                 server, {"steps": 100, "min_steps": 1, "deadline_ms": int(times[2] * 0.7)}
             ).json()
             self.assertTrue(lowered["admitted"] and 1 <= lowered["steps"] < 100, lowered)
+            several = estimate(server, {"steps": 100, "n": 8}).json()
+            self.assertEqual(several["evaluations"], 8 * answers[2]["evaluations"])
+            self.assertGreater(several["run_ms"], 1.5 * times[2])
             hopeless = estimate(server, {"steps": 100, "deadline_ms": 1}).json()
             self.assertIs(hopeless["admitted"], False)
             after = server.metrics()

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 import unittest
 
 from sluice_server import GENERATE, PATIENCE, SLOW, Server, read_events, wait_until
@@ -26,6 +27,13 @@ class SlowReaderTest(unittest.TestCase):
         )
         return client
 
+    def read(self, client):
+        with client.makefile("rb") as answer:
+            self.assertIn(b" 200 ", answer.readline())
+            events = list(read_events(answer))
+        client.close()
+        return events
+
     def wait_for_images(self, server, count):
         wait_until(lambda: server.metrics()("sluice_images_total") >= count, "all is drawn")
 
@@ -35,16 +43,27 @@ class SlowReaderTest(unittest.TestCase):
             client = self.open(server, self.FIELDS)
             self.wait_for_images(server, 2)
             self.assertEqual(server.picture(self.FIELDS), expected, "others are served")
-            with client.makefile("rb") as answer:
-                self.assertIn(b" 200 ", answer.readline())
-                events = list(read_events(answer))
-            client.close()
+            events = self.read(client)
             previews = sum(name == "preview" for name, _ in events)
             self.assertTrue(0 < previews < self.STEPS - 1, f"{previews} previews")
             steps = [data["step"] for name, data in events if name == "step"]
             self.assertEqual(steps, sorted(set(steps)))
             self.assertEqual(events[-1][0], "image")
             self.assertEqual(decode(events[-1][1]["images"][0]), expected)
+
+    def test_reader_that_is_slow_at_the_end(self):
+        """The server ends when the answer is read, not when it is made."""
+        options = ("--max-steps", "400", "--response-timeout", "600", "--drain-timeout", "600")
+        with Server(TINY, *options) as server:
+            client = self.open(server, self.FIELDS)
+            self.wait_for_images(server, 1)
+            server.signal()
+            server.wait_for_event("draining")
+            time.sleep(3)  # all that was given to answers once
+            self.assertIsNone(server.process.poll())
+            self.assertEqual(self.read(client)[-1][0], "image")
+            self.assertEqual(server.wait(), 0)
+            self.assertEqual(server.events("stopped")[0]["level"], "info")
 
     def test_reader_that_sleeps_on(self):
         with Server(TINY, "--max-steps", "400", "--response-timeout", "1") as server:

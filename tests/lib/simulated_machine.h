@@ -109,7 +109,7 @@ static inline struct served_model *simulated_model(void)
                                     .max_steps = 100};
     struct served_model *model;
     struct err err;
-    CHECK_OK(served_model_open(&model, &options, 2, 0, &err), err);
+    CHECK_OK(served_model_open(&model, &options, 2, NULL, &err), err);
     CHECK(model->rounds.jobs == 8 && model->rounds.seconds == 0.25);
     return model;
 }

@@ -4,6 +4,7 @@
 #include "tests/check.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static void ended(void *context)
@@ -21,6 +22,7 @@ void simulation_start(struct simulation *simulation,
     struct err err;
     CHECK(setting->workers <= SIMULATION_WORKERS);
     memset(simulation, 0, sizeof(*simulation));
+    list_init(&simulation->kept);
     own.metrics = &simulation->metrics;
     own.ended = ended;
     own.context = simulation;
@@ -190,11 +192,13 @@ static void done(struct job *job, void *context)
         if (simulation->leavers[i].job == job)
             forget_leaver(simulation, i);
     }
-    ledger->done += job->state == JOB_DONE;
+    bool is_shared = job->state == JOB_DONE && job->started == 0;
+    ledger->shared += is_shared;
+    ledger->done += job->state == JOB_DONE && !is_shared;
     ledger->canceled += job->state == JOB_CANCELED;
     ledger->refused += job->state == JOB_FAILED && was_refused;
     ledger->failed += job->state == JOB_FAILED && !was_refused;
-    ledger->evaluations += job->facts.evaluations;
+    ledger->evaluations += is_shared ? 0 : job->facts.evaluations;
     if (!was_refused && job->deadline != 0 && job->problem.kind != PROBLEM_CLIENT_GONE) {
         ledger->deadlines++;
         ledger->missed += job->state != JOB_DONE;
@@ -214,13 +218,16 @@ static void done(struct job *job, void *context)
     ledger->last_end = simulation->now;
     if (simulation->watch != NULL)
         simulation->watch(simulation, job);
-    job_destroy(job);
+    if (job->first == job && job->images == 1)
+        job_destroy(job);
+    else /* the others read what the first was promised */
+        list_append(&simulation->kept, &job->node);
 }
 
 /* --- clients ---------------------------------------------------------------------- */
 
-struct job *simulation_send(struct simulation *simulation,
-                            const struct simulation_request *wish)
+static struct job *create(struct simulation *simulation,
+                          const struct simulation_request *wish)
 {
     struct request request = {
         .prompt = strdup(wish->prompt == NULL ? "a cat" : wish->prompt),
@@ -241,6 +248,8 @@ struct job *simulation_send(struct simulation *simulation,
     job->done = done;
     job->context = simulation;
     job->submitted = simulation->now;
+    if (wish->tag != NULL)
+        (void)snprintf(job->tag, sizeof(job->tag), "%s", wish->tag);
     if (wish->deadline > 0.0)
         job->deadline = simulation->now + (uint64_t)(wish->deadline * 1e9);
     if (wish->leaves > 0.0) {
@@ -249,9 +258,28 @@ struct job *simulation_send(struct simulation *simulation,
         simulation->leavers[i].job = job;
         simulation->leavers[i].at = simulation->now + (uint64_t)(wish->leaves * 1e9);
     }
-    simulation->ledger.submitted++;
-    scheduler_take(&simulation->scheduler, job, simulation->now);
-    return job; /* which may be gone */
+    return job;
+}
+
+struct job *simulation_send(struct simulation *simulation,
+                            const struct simulation_request *wish)
+{
+    enum { MOST_IMAGES = 16 };
+    struct job *jobs[MOST_IMAGES];
+    unsigned n = wish->images == 0 ? 1 : wish->images;
+    CHECK(n <= MOST_IMAGES);
+    for (unsigned i = 0; i < n; i++) {
+        jobs[i] = create(simulation, wish);
+        jobs[i]->first = jobs[0];
+    }
+    jobs[0]->images = n;
+    for (unsigned i = 0; i < n; i++) {
+        simulation->ledger.submitted++;
+        if (job_is_over(jobs[0]) && i > 0)
+            atomic_store(&jobs[i]->dropped, true);
+        scheduler_take(&simulation->scheduler, jobs[i], simulation->now);
+    }
+    return jobs[n - 1]; /* which may be gone */
 }
 
 static void leave(struct simulation *simulation)
@@ -332,8 +360,8 @@ void simulation_finish(struct simulation *simulation)
 {
     const struct simulation_ledger *ledger = &simulation->ledger;
     const struct roster *roster = &simulation->scheduler.roster;
-    CHECK(ledger->submitted ==
-          ledger->done + ledger->refused + ledger->canceled + ledger->failed);
+    CHECK(ledger->submitted == ledger->done + ledger->shared + ledger->refused +
+                                   ledger->canceled + ledger->failed);
     CHECK(simulation->ended == ledger->submitted);
     CHECK(roster->n_queued == 0 && roster->n_running == 0 && roster->memory == 0);
     CHECK(simulation_gauge(simulation, METRIC_RUNNING) == 0.0);
@@ -346,5 +374,7 @@ void simulation_finish(struct simulation *simulation)
     CHECK((size_t)simulation_gauge(simulation, METRIC_DEADLINES) == ledger->deadlines);
     for (size_t i = 0; i < simulation->n_workers; i++)
         CHECK(!simulation->workers[i].is_busy);
+    for (struct list_node *node; (node = list_pop(&simulation->kept)) != NULL;)
+        job_destroy(list_entry(node, struct job, node));
     scheduler_finish(&simulation->scheduler);
 }

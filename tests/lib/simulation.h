@@ -32,6 +32,7 @@ struct simulation_worker {
 
 struct simulation_ledger {
     size_t submitted, done, refused, canceled, failed;
+    size_t shared;            /* that got what another one was made */
     size_t deadlines, missed; /* of those let in, by those whose client stayed */
     double longest_queue;     /* seconds; of those without a deadline */
     double longest_life, lives;
@@ -53,6 +54,7 @@ struct simulation {
     size_t stopped, most_in_a_round;
     /* Called with each job that has ended, before it is freed; may be NULL. */
     void (*watch)(struct simulation *simulation, const struct job *job);
+    struct list kept; /* images of requests with several, until the end */
     size_t n_leavers;
     struct {
         struct job *job;
@@ -69,6 +71,8 @@ struct simulation_request {
     enum solver_kind solver;
     double deadline; /* seconds; 0: none */
     double leaves;   /* the client does, after so many seconds; 0: it stays */
+    unsigned images; /* of one request, let in together; 0: 1 */
+    const char *tag; /* the same for requests with the same image; NULL: none */
 };
 
 /* setting: workers, max_batch, queue, max_wait, job_memory and context_cache. */
@@ -80,7 +84,7 @@ void simulation_start(struct simulation *simulation,
 /* A round that was told to stop ends at the next of its ten blocks. */
 void simulation_see_stops(struct simulation *simulation);
 
-/* The job, which may be gone by then. */
+/* The last image's job, which may be gone by then. */
 struct job *simulation_send(struct simulation *simulation,
                             const struct simulation_request *wish);
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { MOST = 24 };
+enum { MOST = 24, MOST_IMAGES = 4, ALL = MOST + MOST_IMAGES };
 
 static const uint64_t now = UINT64_C(5000000000);
 static const double margin = 1.15; /* admission.c's */
@@ -71,6 +71,8 @@ static struct state draw_state(struct draw *draw)
     ask->each_step = draw_real(draw, 0.0, 0.3);
     ask->alone_fixed = ask->fixed * draw_real(draw, 0.3, 1.0);
     ask->alone_each_step = ask->each_step * draw_real(draw, 0.3, 1.0);
+    ask->images =
+        1 + (unsigned)draw_below(draw, draw_below(draw, 2) == 0 ? 1 : MOST_IMAGES);
     ask->due = in(draw_real(draw, 0.0, 60.0));
     ask->deadline = draw_below(draw, 4) == 0 ? ADMISSION_NEVER : ask->due;
     return s;
@@ -80,8 +82,7 @@ static struct state draw_state(struct draw *draw)
 
 /* Everybody's work is there at once and goes to the workers in order of due, one worker
  * each: ends[i] is when the i-th is done. */
-static void
-run(const struct commitment *jobs, size_t n, size_t workers, double ends[MOST + 1])
+static void run(const struct commitment *jobs, size_t n, size_t workers, double ends[ALL])
 {
     double free_at[8] = {0};
     CHECK(workers <= 8);
@@ -93,16 +94,18 @@ run(const struct commitment *jobs, size_t n, size_t workers, double ends[MOST + 
     }
 }
 
-/* The jobs with the newcomer behind those that are due no later; returns his place. */
+/* The jobs with the newcomer's images behind those that are due no later; returns the
+ * place of his last. */
 static size_t insert(const struct state *s, double seconds, struct commitment *with)
 {
-    size_t place = 0;
+    size_t place = 0, images = s->ask.images;
     while (place < s->n && s->before[place].due <= s->ask.due)
         place++;
-    for (size_t i = 0; i <= s->n; i++)
-        with[i] = i < place ? s->before[i] : s->before[i - (i > 0)];
-    with[place] = (struct commitment){s->ask.due, s->ask.deadline, seconds};
-    return place;
+    for (size_t i = 0; i < s->n; i++)
+        with[i < place ? i : i + images] = s->before[i];
+    for (size_t i = 0; i < images; i++)
+        with[place + i] = (struct commitment){s->ask.due, s->ask.deadline, seconds};
+    return place + images - 1;
 }
 
 /* What the admission test knows of the job at `place`: the work before it is shared, its
@@ -132,15 +135,16 @@ static bool is_possible(const struct state *s, const struct commitment *jobs, si
  * others, who had what he was promised keeps it. */
 static void expect_promises(const struct state *s, const struct admission *a)
 {
-    struct commitment with[MOST + 1];
-    double ends[MOST + 1] = {0};
+    struct commitment with[ALL];
+    double ends[ALL] = {0};
     double seconds = s->ask.fixed + a->steps * s->ask.each_step;
     size_t place = insert(s, seconds, with);
-    run(with, s->n + 1, s->limits.workers, ends);
-    for (size_t i = 0; i <= s->n; i++) {
-        if (i == place)
+    size_t images = s->ask.images;
+    run(with, s->n + images, s->limits.workers, ends);
+    for (size_t i = 0; i < s->n + images; i++) {
+        if (i <= place && i + images > place)
             continue;
-        size_t old = i > place ? i - 1 : i;
+        size_t old = i > place ? i - images : i;
         CHECK(!is_promised(s, s->before, old) || is_promised(s, with, i));
         if (is_possible(s, s->before, old) && with[i].deadline != ADMISSION_NEVER)
             CHECK(ends[i] <= until(with[i].deadline) + 1e-6);
@@ -153,17 +157,29 @@ static void expect_promises(const struct state *s, const struct admission *a)
 
 /* --- brute force ------------------------------------------------------------------ */
 
+/* With nobody before: the others help with one image, and share several. */
+static double idle(const struct state *s, unsigned steps)
+{
+    struct commitment with[ALL];
+    if (s->ask.images == 1)
+        return s->ask.alone_fixed + steps * s->ask.alone_each_step;
+    struct state alone = *s;
+    alone.n = 0;
+    size_t place = insert(&alone, s->ask.fixed + steps * s->ask.each_step, with);
+    return finish(with, place, s->limits.workers);
+}
+
 static bool fits(const struct state *s, unsigned steps)
 {
-    struct commitment with[MOST + 1];
-    double alone = s->ask.alone_fixed + steps * s->ask.alone_each_step;
+    struct commitment with[ALL];
+    size_t images = s->ask.images;
     size_t place = insert(s, s->ask.fixed + steps * s->ask.each_step, with);
     if (s->n == 0)
         return s->ask.deadline == ADMISSION_NEVER ||
-               alone * margin <= until(s->ask.deadline);
+               idle(s, steps) * margin <= until(s->ask.deadline);
     bool all = is_promised(s, with, place);
-    for (size_t i = place + 1; all && i <= s->n; i++)
-        all = is_promised(s, with, i) || !is_possible(s, s->before, i - 1);
+    for (size_t i = place + 1; all && i < s->n + images; i++)
+        all = is_promised(s, with, i) || !is_possible(s, s->before, i - images);
     return all;
 }
 
@@ -185,7 +201,7 @@ static double wait_of(const struct state *s)
 
 static enum admission_outcome outcome_of(const struct state *s, unsigned steps)
 {
-    double fastest = s->ask.alone_fixed + s->ask.min_steps * s->ask.alone_each_step;
+    double fastest = idle(s, s->ask.min_steps);
     if (s->ask.deadline != ADMISSION_NEVER && fastest * margin > until(s->ask.deadline))
         return ADMISSION_IMPOSSIBLE;
     if (wait_of(s) > s->limits.max_wait)
@@ -232,6 +248,7 @@ static struct state simple(double deadline, unsigned min_steps, unsigned steps)
                                    .alone_each_step = 0.025,
                                    .steps = steps,
                                    .min_steps = min_steps,
+                                   .images = 1,
                                    .due = in(deadline),
                                    .deadline = in(deadline)};
     return s;

@@ -55,6 +55,22 @@ static void test_total(const struct bundle *house)
     CHECK(memory_plan_make(house, SIZE_MAX, 8, 0, 0).total == SIZE_MAX);
 }
 
+/* A model that follows another: both have their weights, and scratch does not shrink. */
+static void test_follow(const struct bundle *house)
+{
+    struct memory_plan small = memory_plan_make(house, 2, 8, 64 * 64, 1000);
+    struct memory_plan large = memory_plan_make(house, 2, 8, 0, 1000);
+    CHECK(small.scratch < large.scratch);
+    struct memory_plan plan = small;
+    memory_plan_follow(&plan, &large);
+    CHECK(plan.scratch == large.scratch && plan.beside == large.weights);
+    CHECK(plan.total ==
+          small.total + 2 * (large.scratch - small.scratch) + large.weights);
+    plan = large;
+    memory_plan_follow(&plan, &small);
+    CHECK(plan.scratch == large.scratch && plan.total == large.total + small.weights);
+}
+
 static void test_check(const struct bundle *house)
 {
     struct err err;
@@ -80,6 +96,7 @@ int main(void)
     struct bundle *house = open_house();
     test_limits(house);
     test_total(house);
+    test_follow(house);
     test_check(house);
     bundle_destroy(house);
     return 0;

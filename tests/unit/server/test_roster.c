@@ -15,7 +15,7 @@ static void start(struct roster *roster)
     struct err err;
     CHECK_OK(roster_init(roster, MOST, &err), err);
     for (size_t i = 0; i < MOST; i++)
-        jobs[i] = (struct job){.memory = i + 1};
+        jobs[i] = (struct job){.first = &jobs[i], .memory = i + 1};
 }
 
 static struct job *enter(struct roster *roster, size_t i, uint64_t due)
@@ -169,6 +169,45 @@ static void test_urgent(void)
     roster_finish(&roster);
 }
 
+/* The same image is found while it is being made, unless that was told to stop. */
+static void test_find(void)
+{
+    static struct round round;
+    struct roster roster;
+    start(&roster);
+    struct job wanted = {.tag = "b"};
+    for (size_t i = 0; i < 3; i++) {
+        jobs[i].tag[0] = (char)('a' + i);
+        (void)enter(&roster, i, i);
+    }
+    CHECK(roster_find(&roster, &wanted) == &jobs[1]);
+    run(&roster, &jobs[1], JOB_STEPPING);
+    jobs[1].round = &round;
+    CHECK(roster_find(&roster, &wanted) == &jobs[1]);
+    atomic_store(&round.stop, true);
+    CHECK(roster_find(&roster, &wanted) == NULL);
+    wanted.tag[0] = '\0'; /* no other's */
+    CHECK(roster_find(&roster, &wanted) == NULL);
+    roster_finish(&roster);
+}
+
+static void test_next_end(void)
+{
+    struct roster roster;
+    start(&roster);
+    CHECK(roster_next_end(&roster) == 0.0);
+    for (size_t i = 0; i < 3; i++)
+        (void)enter(&roster, i, i);
+    run(&roster, &jobs[0], JOB_STEPPING);
+    jobs[0].seconds_left = 3.0;
+    jobs[1].seconds_left = 2.0;
+    jobs[2].seconds_left = 4.0;
+    CHECK(roster_next_end(&roster) == 2.0);
+    jobs[0].seconds_left = 1.0;
+    CHECK(roster_next_end(&roster) == 1.0);
+    roster_finish(&roster);
+}
+
 static void test_next_deadline(void)
 {
     static struct round round;
@@ -207,6 +246,8 @@ int main(void)
     test_visit();
     test_commitments();
     test_urgent();
+    test_find();
+    test_next_end();
     test_next_deadline();
     return 0;
 }

@@ -244,6 +244,93 @@ static void test_clients_leave(void)
     CHECK(simulation.ledger.evaluations == 60 && simulation.stopped == 0);
 }
 
+static unsigned least_steps, all_most_steps;
+
+static void note_range(struct simulation *s, const struct job *job)
+{
+    (void)s;
+    if (job->state != JOB_DONE)
+        return;
+    least_steps = job->facts.steps < least_steps ? job->facts.steps : least_steps;
+    all_most_steps =
+        job->facts.steps > all_most_steps ? job->facts.steps : all_most_steps;
+}
+
+/* Images of one request have one number of steps, with which all are in time; it is
+ * refused as a whole when there is none, and then once. */
+static void test_several_images(void)
+{
+    struct simulation_request wish = {
+        .steps = 60, .min_steps = 1, .deadline = 5.0, .images = 8};
+    for (size_t workers = 1; workers <= 2; workers++) {
+        start(workers, 8, 1.0);
+        simulation.watch = note_range;
+        least_steps = 1000;
+        all_most_steps = 0;
+        (void)simulation_send(&simulation, &wish);
+        finish();
+        CHECK(simulation.ledger.done == 8 && simulation.ledger.missed == 0);
+        CHECK(least_steps == all_most_steps);
+        CHECK(least_steps > 5 * workers && least_steps < 60);
+        CHECK(simulation_gauge(&simulation, METRIC_STEPS_LOWERED) == 8.0);
+    }
+    wish.min_steps = 50; /* of which one alone could have as many */
+    start(1, 8, 1.0);
+    simulation.watch = note_problem;
+    (void)simulation_send(&simulation, &wish);
+    CHECK(simulation.ledger.done == 0 && simulation.ledger.evaluations == 0);
+    CHECK(simulation_gauge(&simulation, METRIC_REFUSALS) == 1.0);
+    CHECK(simulation_gauge(&simulation, METRIC_CANCELED) == 0.0);
+    CHECK(simulation.ledger.refused == 1 && simulation.ledger.canceled == 7);
+    finish();
+}
+
+/* A newcomer whose image is being made follows who came first; not when the work was told
+ * to stop since nobody waited for it. */
+static void test_equal_images(void)
+{
+    struct simulation_request wish = {.steps = 60, .leaves = 0.5, .tag = "same"};
+    start(1, 8, 1.0);
+    (void)simulation_send(&simulation, &wish);
+    wish.leaves = 0.0;
+    simulation_run(&simulation, after(0.3));
+    (void)simulation_send(&simulation, &wish);
+    simulation_run_out(&simulation);
+    CHECK(simulation.ledger.done == 1 && simulation.ledger.shared == 1);
+    CHECK(simulation.ledger.evaluations == 60 && simulation.stopped == 0);
+    CHECK(simulation_gauge(&simulation, METRIC_SHARED) == 1.0);
+    struct job *job = simulation_send(&simulation, &wish);
+    simulation_run(&simulation, after(0.301));
+    CHECK(job->round != NULL);
+    atomic_store(&job->abandoned, true);
+    scheduler_check(&simulation.scheduler, simulation.now);
+    CHECK(atomic_load(&job->round->stop));
+    (void)simulation_send(&simulation, &wish);
+    simulation_see_stops(&simulation);
+    finish();
+    CHECK(simulation.ledger.done == 2 && simulation.ledger.canceled == 1);
+    CHECK(simulation.ledger.failed == 0 && simulation.ledger.refused == 0);
+    CHECK(simulation_gauge(&simulation, METRIC_SHARED) == 1.0);
+}
+
+/* Who finds no place is told when one may be free. */
+static void test_when_to_come_back(void)
+{
+    struct scheduler_setting setting = usual;
+    setting.workers = setting.max_batch = 1;
+    setting.queue = 0;
+    simulated_calibrate(model, &simulated_quiet, 1.0);
+    simulation_start(&simulation, &setting, &simulated_quiet, model);
+    simulation.watch = note_problem;
+    (void)simulation_send(&simulation, &(struct simulation_request){.steps = 60});
+    (void)simulation_send(&simulation, &(struct simulation_request){.steps = 60});
+    CHECK(last_problem == PROBLEM_OVERLOADED);
+    /* 60 * (0.01 + 32 * 6e-4) s and more. */
+    CHECK(last_retry > 1.7 && last_retry < 3.0);
+    simulation_run_out(&simulation);
+    simulation_finish(&simulation);
+}
+
 /* A deadline that passes ends the work, also when no round ends at that moment. */
 static void test_deadline_passes(void)
 {
@@ -327,6 +414,9 @@ int main(void)
     test_steps_are_corrected();
     test_refusals();
     test_clients_leave();
+    test_several_images();
+    test_equal_images();
+    test_when_to_come_back();
     test_deadline_passes();
     test_cancel_all();
     test_failed_round();

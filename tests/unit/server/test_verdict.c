@@ -32,7 +32,7 @@ static void test_refusals(void)
     char texts[REFUSAL_NONE][sizeof(((struct problem *)0)->detail)];
     CHECK(sizeof(rows) / sizeof(rows[0]) == REFUSAL_NONE);
     for (size_t i = 0; i < REFUSAL_NONE; i++) {
-        struct job job = {0};
+        struct job job = {.deadline = 1};
         list_init(&job.followers);
         verdict_refuse(&job, rows[i].refusal, &late, 0);
         expect(&job, rows[i].kind, rows[i].field);
@@ -44,6 +44,11 @@ static void test_refusals(void)
         for (size_t k = 0; k < i; k++)
             CHECK(strcmp(texts[k], texts[i]) != 0);
     }
+    /* Nothing is said of a deadline that was not asked for. */
+    struct job patient = {0};
+    verdict_refuse(&patient, REFUSAL_DEADLINE, &late, 0);
+    expect(&patient, PROBLEM_OVERLOADED, "");
+    CHECK(strstr(patient.problem.detail, "others") != NULL);
 }
 
 /* A quarter at random on top, and never nothing. */
@@ -88,6 +93,12 @@ static void test_ends(void)
     atomic_store(&job.abandoned, true);
     CHECK(verdict_is_unwanted(&job, false, 0) && verdict_end(&job, true, 600));
     expect(&job, PROBLEM_CLIENT_GONE, "");
+
+    /* Nor who waits for another image of the same request. */
+    atomic_store(&job.abandoned, false);
+    atomic_store(&job.dropped, true);
+    CHECK(verdict_is_unwanted(&job, false, 0) && verdict_end(&job, false, 0));
+    expect(&job, PROBLEM_INTERNAL, "");
 
     struct job patient = {0};
     CHECK(!verdict_end(&patient, false, UINT64_MAX));
