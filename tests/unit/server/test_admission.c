@@ -135,7 +135,7 @@ static bool is_possible(const struct state *s, const struct commitment *jobs, si
  * others, who had what he was promised keeps it. */
 static void expect_promises(const struct state *s, const struct admission *a)
 {
-    struct commitment with[ALL];
+    struct commitment with[ALL] = {0};
     double ends[ALL] = {0};
     double seconds = s->ask.fixed + a->steps * s->ask.each_step;
     size_t place = insert(s, seconds, with);
@@ -160,7 +160,7 @@ static void expect_promises(const struct state *s, const struct admission *a)
 /* With nobody before: the others help with one image, and share several. */
 static double idle(const struct state *s, unsigned steps)
 {
-    struct commitment with[ALL];
+    struct commitment with[ALL] = {0};
     if (s->ask.images == 1)
         return s->ask.alone_fixed + steps * s->ask.alone_each_step;
     struct state alone = *s;
@@ -171,7 +171,7 @@ static double idle(const struct state *s, unsigned steps)
 
 static bool fits(const struct state *s, unsigned steps)
 {
-    struct commitment with[ALL];
+    struct commitment with[ALL] = {0};
     size_t images = s->ask.images;
     size_t place = insert(s, s->ask.fixed + steps * s->ask.each_step, with);
     if (s->n == 0)
