@@ -5,7 +5,7 @@ import shutil
 
 from diffusers import DDIMScheduler
 
-from . import autoencoder, flow, study
+from . import autoencoder, flow, study, text
 from .network import Network, load_tokenizer, write_bundle
 
 SIDE_FILES = ("sluice.json", "README.md")
@@ -30,7 +30,7 @@ def trained_network(args) -> Network:
         raise SystemExit(f"{path} is not there: run `{command}` first")
     if not in_study:
         return flow.trained(args.work, args.base, args.stage)
-    base = flow.trained(args.work, args.base, None)
+    base = text.trained(args.work, args.base)
     return study.small_network(load_tokenizer(args.base), base, path)
 
 

@@ -31,12 +31,15 @@ SHEET_PROMPTS = (
 
 def trained(work: Path, base: Path, name: str) -> Network:
     """The averages of `text` and of a training; `base`'s weights where there was none."""
-    network = Network.load(base)
-    text.load(network, work)
+    network, before = Network.load(base), Network.load(base)
+    is_other = text.load(network, work)
     while name is not None and not (work / f"{name}.pt").is_file():
         name = BEFORE[name]
     if name is not None:
         load_average(network, work / f"{name}.pt")
+    elif is_other:
+        kept = text.bridge(network, before.text, Drawings(work), load_tokenizer(base))
+        print(f"the transformer reads another text encoder: {kept:.1%} of its input kept")
     return network.eval()
 
 

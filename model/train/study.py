@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from . import autoencoder, evaluate, flow, measures, objectives, pairs, plot, sampler, training
+from . import autoencoder, evaluate, measures, objectives, pairs, plot, sampler, text, training
 from .drawings import SIZES, Drawings
 from .features import Classifier, shrink
 from .latents import Latents
@@ -76,7 +76,7 @@ class Study:
         self.folder = args.work / "study"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.drawings = Drawings(args.work)
-        self.base = flow.trained(args.work, args.base, None)
+        self.base = text.trained(args.work, args.base)
         self.decoder = autoencoder.trained(args.work, args.base)
         self.tokenizer = load_tokenizer(args.base)
         self.empty = tokenize(self.tokenizer, [""])

@@ -24,6 +24,8 @@ from .training import Training, load_average, rate_factor
 SIZE = (64, 64)
 BATCH = 256
 MEASURED = 768  # drawings
+BRIDGED = 4096
+RIDGE = 1e-5  # of the mean square: contexts are nearly dependent
 EVERY = 250  # steps between measurements
 
 
@@ -74,12 +76,46 @@ def tokens_after(tokenizer) -> int:
     return len(tokenizer(text.split("caption")[1])["input_ids"])
 
 
-def load(network: Network, work: Path) -> None:
-    """The average of the work folder's training, if there was one, into `network`."""
+def load(network: Network, work: Path) -> bool:
+    """The average of the work folder's training, if there was one, into `network`; whether
+    that changed it."""
     path = work / "text.pt"
-    if path.is_file():
-        load_average(Reader(network, 0), path)
-        network.text.requires_grad_(False)
+    if not path.is_file():
+        return False
+    before = [p.detach().clone() for p in network.text.parameters()]
+    load_average(Reader(network, 0), path)
+    network.text.requires_grad_(False)
+    return not all(map(torch.equal, before, network.text.parameters()))
+
+
+def trained(work: Path, base: Path) -> Network:
+    """`base` with the text encoder of the work folder, which its transformer cannot read."""
+    network = Network.load(base)
+    load(network, work)
+    return network
+
+
+@torch.no_grad()
+def bridge(network: Network, before: nn.Module, drawings: Drawings, tokenizer) -> float:
+    """Lets the transformer read the contexts of another text encoder: the projection that
+    takes them in becomes that whose results are nearest, by least squares, to what it made
+    of `before`'s. Returns the share of the results' variance that is kept."""
+    projection = network.dit.context_embedder
+    rng = random.Random(0)
+    squares, products, variance, energy = 0.0, 0.0, 0.0, 0.0
+    for part in drawings.draw(BRIDGED, torch.Generator().manual_seed(0)).split(BATCH):
+        prompts = [captions.caption(drawings.entries[i], rng) for i in part.tolist()]
+        tokens = tokenize(tokenizer, [*prompts, ""])
+        wanted = projection(context_of(before, *tokens)).flatten(0, 1)
+        context = context_of(network.text, *tokens).flatten(0, 1)
+        squares += context.T @ context
+        products += context.T @ wanted
+        variance += (wanted - wanted.mean(0)).square().sum().item()
+        energy += wanted.square().sum().item()
+    ridge = RIDGE * squares.diagonal().mean() * torch.eye(len(squares))
+    weight = torch.linalg.solve(squares + ridge, products)
+    projection.weight.copy_(weight.T)
+    return 1 - (energy - (weight * products).sum().item()) / variance
 
 
 class Source:
