@@ -41,10 +41,11 @@ bool http_answer_is_preflight(const struct http_exchange *exchange)
            http_exchange_header(exchange, "Access-Control-Request-Method") != NULL;
 }
 
-enum MHD_Result http_answer_send(struct http_exchange *exchange,
-                                 struct MHD_Response *response,
-                                 const char *content_type,
-                                 int status)
+/* NULL closes the connection. */
+static enum MHD_Result queue(struct http_exchange *exchange,
+                             struct MHD_Response *response,
+                             const char *content_type,
+                             int status)
 {
     if (response == NULL)
         return MHD_NO;
@@ -65,12 +66,24 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
     return result;
 }
 
+enum MHD_Result http_answer_send(struct http_exchange *exchange,
+                                 struct MHD_Response *response,
+                                 const char *content_type,
+                                 int status)
+{
+    if (response != NULL)
+        return queue(exchange, response, content_type, status);
+    (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL,
+                      "no memory for the answer, or it would be too long");
+    return http_answer_problem(exchange);
+}
+
 enum MHD_Result http_answer_preflight(struct http_exchange *exchange)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (response == NULL)
-        return MHD_NO;
+        return http_answer_send(exchange, NULL, NULL, MHD_HTTP_NO_CONTENT);
     (void)MHD_add_response_header(response, "Access-Control-Allow-Methods",
                                   "GET, HEAD, POST");
     (void)MHD_add_response_header(
@@ -122,8 +135,8 @@ enum MHD_Result http_answer_problem(struct http_exchange *exchange)
     struct MHD_Response *response = http_answer_from(exchange, &body);
     if (response != NULL)
         add_headers(response, problem);
-    return http_answer_send(exchange, response, dialect_content_type(exchange->dialect),
-                            dialect_status(exchange->dialect, problem));
+    return queue(exchange, response, dialect_content_type(exchange->dialect),
+                 dialect_status(exchange->dialect, problem));
 }
 
 enum MHD_Result
