@@ -153,6 +153,9 @@ class QueryTest(unittest.TestCase):
         self.assertNotIn("Content-Length", answer.headers)
         self.assertEqual(self.evaluations(), before)
         self.assertEqual(self.get(CAT).headers["ETag"], tag)
+        for form in ("application/json", "text/event-stream"):
+            answer = self.get(CAT, method="HEAD", headers={"Accept": form})
+            self.assertEqual(answer.headers["Content-Type"], form, "as of the GET")
         self.get({"prompt": "a cat"}, 422, method="HEAD")
         self.get({**CAT, "model": "0" * 64}, 404, method="HEAD")
 
