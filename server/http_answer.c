@@ -1,8 +1,12 @@
 #include "server/http_answer.h"
 
+#include "api/accept.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_ALLOWED = 2048 };
 
 /* What caches are told: of problems that they keep none. */
 static void add_caching(const struct http_exchange *exchange,
@@ -78,6 +82,34 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
     return http_answer_problem(exchange);
 }
 
+static bool is_allowed_origin(const struct http_exchange *exchange)
+{
+    const char *allowed = exchange->shared->setting.cors_origin;
+    const char *origin = http_exchange_header(exchange, "Origin");
+    return strcmp(allowed, "*") == 0 || (origin != NULL && strcmp(origin, allowed) == 0);
+}
+
+/* Those that mean something here, and the page's own: clients tell their version and
+ * platform in headers, and a browser would not send the request without them. */
+static void allow_headers(const struct http_exchange *exchange,
+                          struct MHD_Response *response)
+{
+    struct buf allowed;
+    buf_init(&allowed, MAX_ALLOWED);
+    (void)buf_print(&allowed,
+                    "Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+    if (is_allowed_origin(exchange)) {
+        struct buf asked;
+        http_exchange_lines(exchange, "Access-Control-Request-Headers", &asked);
+        accept_add_tokens(&allowed, asked.data);
+        buf_finish(&asked);
+    }
+    if (allowed.data != NULL)
+        (void)MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                                      allowed.data);
+    buf_finish(&allowed);
+}
+
 enum MHD_Result http_answer_preflight(struct http_exchange *exchange)
 {
     struct MHD_Response *response =
@@ -86,9 +118,7 @@ enum MHD_Result http_answer_preflight(struct http_exchange *exchange)
         return http_answer_send(exchange, NULL, NULL, MHD_HTTP_NO_CONTENT);
     (void)MHD_add_response_header(response, "Access-Control-Allow-Methods",
                                   "GET, HEAD, POST");
-    (void)MHD_add_response_header(
-        response, "Access-Control-Allow-Headers",
-        "Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+    allow_headers(exchange, response);
     (void)MHD_add_response_header(response, "Access-Control-Max-Age", "3600");
     return http_answer_send(exchange, response, NULL, MHD_HTTP_NO_CONTENT);
 }
