@@ -65,6 +65,14 @@ struct http_deadline *http_exchange_deadline(struct MHD_Connection *connection)
     return info == NULL ? NULL : info->socket_context;
 }
 
+static void draw_request_id(struct http_exchange *exchange)
+{
+    unsigned char bytes[16];
+    random_fill(bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        (void)snprintf(exchange->request_id + 2 * i, 3, "%02x", bytes[i]);
+}
+
 /* The client's id when it is harmless in headers and logs, else a new one. */
 static void set_request_id(struct http_exchange *exchange)
 {
@@ -76,10 +84,7 @@ static void set_request_id(struct http_exchange *exchange)
         memcpy(exchange->request_id, given, length + 1);
         return;
     }
-    unsigned char bytes[16];
-    random_fill(bytes, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        (void)snprintf(exchange->request_id + 2 * i, 3, "%02x", bytes[i]);
+    draw_request_id(exchange);
 }
 
 struct http_exchange *http_exchange_create(const struct http_listener *listener,
@@ -256,6 +261,19 @@ enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
                                   : http_route(exchange->route)->answer(exchange);
 }
 
+/* Whether libmicrohttpd has refused the head by itself. That is told of as well, though
+ * what was in it is not kept. */
+static bool adopt_refusal(struct http_exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    if (exchange->state != EXCHANGE_HEAD || info == NULL || info->http_status == 0)
+        return false;
+    exchange->state = EXCHANGE_READING;
+    draw_request_id(exchange);
+    return true;
+}
+
 void http_exchange_end(struct http_exchange *exchange,
                        enum MHD_RequestTerminationCode code)
 {
@@ -264,7 +282,7 @@ void http_exchange_end(struct http_exchange *exchange,
     const char *outcome = NULL;
     if (http_deadlines_was_slow(deadlines, deadline))
         outcome = "too-slow";
-    else if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    else if (!adopt_refusal(exchange) && code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
         outcome = "client-gone";
     http_report(exchange, outcome);
     http_generate_settle(exchange);
