@@ -206,3 +206,17 @@ void accept_join(struct buf *lines, const char *value)
 {
     (void)buf_print(lines, "%s%s", lines->length > 0 ? ", " : "", value);
 }
+
+void accept_add_tokens(struct buf *list, const char *value)
+{
+    const char *at = value != NULL ? value : "";
+    for (at += strspn(at, ", \t"); *at != '\0'; at += strspn(at, ", \t")) {
+        struct span token;
+        bool is_token = take_token(&at, &token);
+        skip_blanks(&at);
+        if (is_token && (*at == ',' || *at == '\0'))
+            (void)buf_print(list, "%s%.*s", list->length > 0 ? ", " : "",
+                            (int)token.length, token.start);
+        skip_part(&at);
+    }
+}

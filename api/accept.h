@@ -29,4 +29,8 @@ bool accept_is_json(const char *content_type);
  * (RFC 9110, section 5.3). */
 void accept_join(struct buf *lines, const char *value);
 
+/* Adds the tokens in a list header's value (NULL: none) to a list, up to the buf's limit;
+ * what is no token (section 5.6.2) is left out. */
+void accept_add_tokens(struct buf *list, const char *value);
+
 #endif

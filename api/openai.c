@@ -3,6 +3,7 @@
 #include "api/json_text.h"
 #include "api/request_field.h"
 #include "api/request_json.h"
+#include "api/request_query.h"
 #include "base/text.h"
 
 #include <jansson.h>
@@ -32,7 +33,13 @@ struct name {
     bool (*read)(struct reading *reading);
 };
 
-enum { MAX_PARTIAL_IMAGES = 3, SIDE_SIZE = 11 };
+/* MAX_LINK: two prompts of characters of four bytes, three as an escape each, and what
+ * stands beside them. */
+enum {
+    MAX_PARTIAL_IMAGES = 3,
+    SIDE_SIZE = 11,
+    MAX_LINK = 2 * REQUEST_MAX_CHARACTERS * 4 * 3 + 1024,
+};
 
 static bool read_field(struct reading *reading)
 {
@@ -239,6 +246,30 @@ static bool check(const struct reading *reading)
     return false;
 }
 
+/* A link is worth nothing when the GET that it names is refused. The last image's is the
+ * longest, as its seed is. */
+static bool check_links(const struct reading *reading)
+{
+    const struct openai_request *out = reading->out;
+    struct buf query;
+    if (!out->wants_links || out->is_stream)
+        return true;
+    buf_init(&query, MAX_LINK);
+    request_query_write(&out->request, out->request.n - 1, reading->setting->model_digest,
+                        &query);
+    size_t length = query.length;
+    bool is_whole = !query.failed;
+    buf_finish(&query);
+    if (!is_whole)
+        return problem_set(reading->problem, PROBLEM_INTERNAL, NULL, "out of memory");
+    return length <= REQUEST_MAX_QUERY ||
+           problem_set(reading->problem, PROBLEM_INVALID, "response_format",
+                       "response_format: a link's query has at most %d bytes, and with "
+                       "these prompts it would have %zu; expected \"b64_json\" or "
+                       "shorter prompts",
+                       REQUEST_MAX_QUERY, length);
+}
+
 bool openai_parse(struct openai_request *out,
                   const char *body,
                   size_t length,
@@ -260,7 +291,7 @@ bool openai_parse(struct openai_request *out,
                    read_object(&reading, root) && set_previews(&reading);
     if (is_good)
         request_draw_seed(&request.request, random_seed);
-    is_good = is_good && check(&reading);
+    is_good = is_good && check(&reading) && check_links(&reading);
     json_decref(root);
     if (is_good)
         *out = request;

@@ -46,6 +46,8 @@ write_link(const struct openai_answer *openai, unsigned index, struct buf *out)
     json_text_string(openai->public_url, out);
     if (!out->failed)
         out->length--; /* the quote: the string goes on */
+    while (!out->failed && out->data[out->length - 1] == '/')
+        out->length--; /* the path below begins with one */
     (void)buf_print(out, "/v1/generate?");
     request_query_write(answer->request, index, answer->model_digest, out);
     (void)buf_append(out, "\"", 1);

@@ -16,9 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Borrowed. public_url (without a slash at its end; NULL: images go in as base64) makes
- * each of the request's n images a link to the GET that answers with it; answer's images
- * are not used then. */
+/* Borrowed. public_url (slashes at its end are left out; NULL: images go in as base64)
+ * makes each of the request's n images a link to the GET that answers with it; answer's
+ * images are not used then. */
 struct openai_answer {
     const struct answer *answer;
     int64_t created; /* seconds since 1970 */

@@ -9,7 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HASH_DIGITS = 10, MAX_INFO = 256 * 1024 };
+enum { HASH_DIGITS = 10 };
+
+/* The most bytes of `info`. A character of a prompt takes up to six in JSON, as \u0001;
+ * what needs no escape takes up to four. Both prompts stand there once, and each image
+ * has its prompt again and both in its text. All else beside an image, the model's name
+ * escaped twice among it, is well below REST. */
+enum {
+    ESCAPED = 6,
+    REST = 8 * 1024,
+    PROMPTS = 2 + 3 * REQUEST_MAX_IMAGES,
+    MAX_INFO =
+        PROMPTS * REQUEST_MAX_CHARACTERS * ESCAPED + (1 + REQUEST_MAX_IMAGES) * REST,
+};
 
 static json_t *parameters(const struct request *request)
 {

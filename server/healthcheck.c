@@ -110,13 +110,39 @@ probe_address(const struct addrinfo *address, const char *host, struct err *err)
     return code;
 }
 
-/* Every address of the host in turn, until one is ready. */
-static enum err_code probe_host(const char *host, const char *port, struct err *err)
+/* Whom to ask. A server that listens on every address is asked on this machine's own,
+ * which getaddrinfo gives for no host. */
+struct target {
+    const char *host; /* NULL: this machine */
+    int family;       /* of its addresses */
+};
+
+static struct target find_target(const char *host)
 {
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    static const struct target everywhere[] = {
+        {"", AF_INET},
+        {"0.0.0.0", AF_INET},
+        {"::", AF_UNSPEC}, /* IPv4 is served there too */
+        {"[::]", AF_UNSPEC},
+    };
+    for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]); i++) {
+        if (strcmp(host, everywhere[i].host) == 0)
+            return (struct target){NULL, everywhere[i].family};
+    }
+    return (struct target){host, AF_UNSPEC};
+}
+
+/* Every address of the target in turn, until one is ready. */
+static enum err_code
+probe_target(const struct target *target, const char *port, struct err *err)
+{
+    struct addrinfo hints = {.ai_family = target->family,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICSERV};
     struct addrinfo *addresses = NULL;
+    const char *host = target->host == NULL ? "localhost" : target->host;
     char header[300];
-    int problem = getaddrinfo(host, port, &hints, &addresses);
+    int problem = getaddrinfo(target->host, port, &hints, &addresses);
     if (problem != 0)
         return err_set(err, ERR_NOT_FOUND, "%s", gai_strerror(problem));
     (void)snprintf(header, sizeof(header),
@@ -128,25 +154,14 @@ static enum err_code probe_host(const char *host, const char *port, struct err *
     return code;
 }
 
-/* A server that listens on every address is asked on this machine's own. */
-static const char *reachable(const char *host)
-{
-    static const char *const everywhere[] = {"", "0.0.0.0", "::", "[::]"};
-    for (size_t i = 0; i < sizeof(everywhere) / sizeof(everywhere[0]); i++) {
-        if (strcmp(host, everywhere[i]) == 0)
-            return "127.0.0.1";
-    }
-    return host;
-}
-
 int healthcheck_run(const struct options *options)
 {
     char port[24];
     struct err err;
-    const char *host = reachable(options->host);
+    struct target target = find_target(options->host);
     (void)snprintf(port, sizeof(port), "%" PRIu64, options->admin_port);
-    if (probe_host(host, port, &err) == ERR_OK)
+    if (probe_target(&target, port, &err) == ERR_OK)
         return 0;
-    (void)fprintf(stderr, "%s port %s: %s\n", host, port, err.message);
+    (void)fprintf(stderr, "%s port %s: %s\n", options->host, port, err.message);
     return 1;
 }

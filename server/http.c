@@ -129,9 +129,10 @@ static struct MHD_Daemon *start_daemon(struct http_listener *listener,
                                        unsigned connections)
 {
     const struct http_setting *setting = &listener->shared->setting;
+    /* "::" is for IPv4 too; no other address is of both. */
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
                      MHD_USE_ERROR_LOG |
-                     (address->sa_family == AF_INET6 ? MHD_USE_IPv6 : 0u);
+                     (address->sa_family == AF_INET6 ? MHD_USE_DUAL_STACK : 0u);
     uint64_t silence = longest(longest(setting->header_timeout, setting->body_timeout),
                                longest(setting->response_timeout, IDLE_SECONDS)) +
                        SPARE_SECONDS;

@@ -1,8 +1,12 @@
 #include "server/http_answer.h"
 
+#include "api/accept.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_ALLOWED = 2048 };
 
 /* What caches are told: of problems that they keep none. */
 static void add_caching(const struct http_exchange *exchange,
@@ -41,10 +45,11 @@ bool http_answer_is_preflight(const struct http_exchange *exchange)
            http_exchange_header(exchange, "Access-Control-Request-Method") != NULL;
 }
 
-enum MHD_Result http_answer_send(struct http_exchange *exchange,
-                                 struct MHD_Response *response,
-                                 const char *content_type,
-                                 int status)
+/* NULL closes the connection. */
+static enum MHD_Result queue(struct http_exchange *exchange,
+                             struct MHD_Response *response,
+                             const char *content_type,
+                             int status)
 {
     if (response == NULL)
         return MHD_NO;
@@ -65,17 +70,55 @@ enum MHD_Result http_answer_send(struct http_exchange *exchange,
     return result;
 }
 
+enum MHD_Result http_answer_send(struct http_exchange *exchange,
+                                 struct MHD_Response *response,
+                                 const char *content_type,
+                                 int status)
+{
+    if (response != NULL)
+        return queue(exchange, response, content_type, status);
+    (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL,
+                      "no memory for the answer, or it would be too long");
+    return http_answer_problem(exchange);
+}
+
+static bool is_allowed_origin(const struct http_exchange *exchange)
+{
+    const char *allowed = exchange->shared->setting.cors_origin;
+    const char *origin = http_exchange_header(exchange, "Origin");
+    return strcmp(allowed, "*") == 0 || (origin != NULL && strcmp(origin, allowed) == 0);
+}
+
+/* Those that mean something here, and the page's own: clients tell their version and
+ * platform in headers, and a browser would not send the request without them. */
+static void allow_headers(const struct http_exchange *exchange,
+                          struct MHD_Response *response)
+{
+    struct buf allowed;
+    buf_init(&allowed, MAX_ALLOWED);
+    (void)buf_print(&allowed,
+                    "Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+    if (is_allowed_origin(exchange)) {
+        struct buf asked;
+        http_exchange_lines(exchange, "Access-Control-Request-Headers", &asked);
+        accept_add_tokens(&allowed, asked.data);
+        buf_finish(&asked);
+    }
+    if (allowed.data != NULL)
+        (void)MHD_add_response_header(response, "Access-Control-Allow-Headers",
+                                      allowed.data);
+    buf_finish(&allowed);
+}
+
 enum MHD_Result http_answer_preflight(struct http_exchange *exchange)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (response == NULL)
-        return MHD_NO;
+        return http_answer_send(exchange, NULL, NULL, MHD_HTTP_NO_CONTENT);
     (void)MHD_add_response_header(response, "Access-Control-Allow-Methods",
                                   "GET, HEAD, POST");
-    (void)MHD_add_response_header(
-        response, "Access-Control-Allow-Headers",
-        "Accept, Authorization, Content-Type, If-None-Match, X-Request-Id");
+    allow_headers(exchange, response);
     (void)MHD_add_response_header(response, "Access-Control-Max-Age", "3600");
     return http_answer_send(exchange, response, NULL, MHD_HTTP_NO_CONTENT);
 }
@@ -122,8 +165,8 @@ enum MHD_Result http_answer_problem(struct http_exchange *exchange)
     struct MHD_Response *response = http_answer_from(exchange, &body);
     if (response != NULL)
         add_headers(response, problem);
-    return http_answer_send(exchange, response, dialect_content_type(exchange->dialect),
-                            dialect_status(exchange->dialect, problem));
+    return queue(exchange, response, dialect_content_type(exchange->dialect),
+                 dialect_status(exchange->dialect, problem));
 }
 
 enum MHD_Result

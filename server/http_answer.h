@@ -22,7 +22,8 @@ enum {
 struct MHD_Response *http_answer_from(struct http_exchange *exchange, struct buf *body);
 
 /* Queues the response with the headers that every answer has, and lets go of it. NULL
- * closes the connection. */
+ * becomes a problem with 500; where a problem cannot be made, the connection is closed.
+ */
 enum MHD_Result http_answer_send(struct http_exchange *exchange,
                                  struct MHD_Response *response,
                                  const char *content_type,

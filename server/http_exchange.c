@@ -16,11 +16,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ACCEPT = 32 * 1024 };
+enum { MAX_LINES = 32 * 1024 };
 
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
     return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
+struct line_reader {
+    const char *name;
+    struct buf *lines;
+};
+
+static enum MHD_Result
+read_line(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+    const struct line_reader *reader = context;
+    (void)kind;
+    if (text_equal_ignoring_case(name, reader->name) && value != NULL)
+        accept_join(reader->lines, value);
+    return MHD_YES;
+}
+
+void http_exchange_lines(const struct http_exchange *exchange,
+                         const char *name,
+                         struct buf *out)
+{
+    struct line_reader reader = {name, out};
+    buf_init(out, MAX_LINES);
+    (void)MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, read_line,
+                                    &reader);
 }
 
 const char *http_exchange_body_text(const struct http_exchange *exchange)
@@ -40,6 +65,14 @@ struct http_deadline *http_exchange_deadline(struct MHD_Connection *connection)
     return info == NULL ? NULL : info->socket_context;
 }
 
+static void draw_request_id(struct http_exchange *exchange)
+{
+    unsigned char bytes[16];
+    random_fill(bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        (void)snprintf(exchange->request_id + 2 * i, 3, "%02x", bytes[i]);
+}
+
 /* The client's id when it is harmless in headers and logs, else a new one. */
 static void set_request_id(struct http_exchange *exchange)
 {
@@ -51,10 +84,7 @@ static void set_request_id(struct http_exchange *exchange)
         memcpy(exchange->request_id, given, length + 1);
         return;
     }
-    unsigned char bytes[16];
-    random_fill(bytes, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        (void)snprintf(exchange->request_id + 2 * i, 3, "%02x", bytes[i]);
+    draw_request_id(exchange);
 }
 
 struct http_exchange *http_exchange_create(const struct http_listener *listener,
@@ -69,7 +99,6 @@ struct http_exchange *http_exchange_create(const struct http_listener *listener,
     exchange->connection = connection;
     exchange->arrived = clock_now();
     exchange->target_at = target;
-    buf_init(&exchange->accept, MAX_ACCEPT);
     buf_init(&exchange->body, REQUEST_MAX_BYTES);
     if (target != NULL && (exchange->target = strdup(target)) == NULL) {
         http_exchange_destroy(exchange);
@@ -94,40 +123,32 @@ void http_exchange_destroy(struct http_exchange *exchange)
     free(exchange);
 }
 
-struct header_reader {
-    struct http_guard guard;
-    struct buf *accept;
-};
-
 static enum MHD_Result
-read_header(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
+guard_header(void *guard, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-    struct header_reader *reader = context;
     (void)kind;
-    http_guard_add(&reader->guard, name, value == NULL ? "" : value);
-    if (text_equal_ignoring_case(name, "Accept") && value != NULL)
-        accept_join(reader->accept, value);
+    http_guard_add(guard, name, value == NULL ? "" : value);
     return MHD_YES;
 }
 
 /* Before anything else is believed. */
 static bool check_head(struct http_exchange *exchange, const struct http_head *head)
 {
-    struct header_reader reader = {.accept = &exchange->accept};
+    struct http_guard guard;
     struct http_guard_line line = {.method = head->method,
                                    .version = head->version,
                                    .target = exchange->target,
                                    .target_at = exchange->target_at};
-    http_guard_begin(&reader.guard, &line);
-    (void)MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, read_header,
-                                    &reader);
+    http_guard_begin(&guard, &line);
+    (void)MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, guard_header,
+                                    &guard);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(
         exchange->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     exchange->must_close = true;
-    if (!http_guard_end(&reader.guard, head->method + info->header_size,
-                        &exchange->problem))
+    if (!http_guard_end(&guard, head->method + info->header_size, &exchange->problem))
         return false;
     exchange->must_close = false;
+    http_exchange_lines(exchange, "Accept", &exchange->accept);
     return !exchange->accept.failed || problem_set(&exchange->problem, PROBLEM_INTERNAL,
                                                    NULL, "no memory for the headers");
 }
@@ -240,6 +261,19 @@ enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
                                   : http_route(exchange->route)->answer(exchange);
 }
 
+/* Whether libmicrohttpd has refused the head by itself. That is told of as well, though
+ * what was in it is not kept. */
+static bool adopt_refusal(struct http_exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_HTTP_STATUS);
+    if (exchange->state != EXCHANGE_HEAD || info == NULL || info->http_status == 0)
+        return false;
+    exchange->state = EXCHANGE_READING;
+    draw_request_id(exchange);
+    return true;
+}
+
 void http_exchange_end(struct http_exchange *exchange,
                        enum MHD_RequestTerminationCode code)
 {
@@ -248,7 +282,7 @@ void http_exchange_end(struct http_exchange *exchange,
     const char *outcome = NULL;
     if (http_deadlines_was_slow(deadlines, deadline))
         outcome = "too-slow";
-    else if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
+    else if (!adopt_refusal(exchange) && code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
         outcome = "client-gone";
     http_report(exchange, outcome);
     http_generate_settle(exchange);

@@ -124,6 +124,12 @@ const char *http_exchange_body_text(const struct http_exchange *exchange);
 /* The value of a header; NULL when it is not there. */
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name);
 
+/* All lines of a header that is a list, as one (RFC 9110, section 5.3): *out is new, and
+ * empty when there are none. Without memory it fails. */
+void http_exchange_lines(const struct http_exchange *exchange,
+                         const char *name,
+                         struct buf *out);
+
 /* The value of all Accept headers; NULL when there is none. */
 const char *http_exchange_accept(const struct http_exchange *exchange);
 

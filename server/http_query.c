@@ -56,12 +56,22 @@ static enum MHD_Result answer_without(struct http_exchange *exchange, int status
     return http_answer_send(exchange, response, form_type(exchange->form), status);
 }
 
+/* Whether the client says that it has the image. Without memory it is sent again. */
+static bool is_known_to_client(const struct http_exchange *exchange)
+{
+    struct buf tags;
+    if (exchange->tag[0] == '\0')
+        return false;
+    http_exchange_lines(exchange, "If-None-Match", &tags);
+    bool is_known = !tags.failed && cacheable_matches(tags.data, exchange->tag);
+    buf_finish(&tags);
+    return is_known;
+}
+
 static enum MHD_Result begin(struct http_exchange *exchange, struct request *request)
 {
     bool is_head = strcmp(exchange->method, "HEAD") == 0;
-    bool is_known =
-        exchange->tag[0] != '\0' &&
-        cacheable_matches(http_exchange_header(exchange, "If-None-Match"), exchange->tag);
+    bool is_known = is_known_to_client(exchange);
     if (!is_known && !is_head)
         return http_generate_submit(exchange, request, exchange->tag,
                                     exchange->form == FORM_EVENTS ? &http_generate_events

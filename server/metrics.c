@@ -4,9 +4,9 @@
 #include "server/process_metrics.h"
 
 /* The statuses that are counted each on its own; 0 stands for all others. */
-static const int statuses[METRIC_STATUSES] = {200, 304, 400, 401, 404, 405, 406,
-                                              408, 413, 414, 415, 422, 429, 431,
-                                              499, 500, 503, 504, 0};
+static const int statuses[METRIC_STATUSES] = {200, 204, 304, 400, 401, 404, 405,
+                                              406, 408, 413, 414, 415, 422, 429,
+                                              431, 499, 500, 503, 504, 0};
 
 static const struct metric_row rows[METRIC_COUNT] = {
     [METRIC_IMAGES] = {"sluice_images", COUNTER, "Finished images.", NULL, {NULL}},

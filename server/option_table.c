@@ -19,7 +19,7 @@ const struct option option_table[OPTION_COUNT] = {
     {"kernels", "NAME", KIND_TEXT, SERVE | GENERATE | INSPECT | BENCH, 0, 0, "",
      "scalar, avx2, avx512, openblas; \"\": the fastest", AT(kernels), 0, false},
     {"host", "ADDRESS", KIND_TEXT, SERVE | HEALTHCHECK, 0, 0, "127.0.0.1",
-     "address to listen on", AT(host), 0, false},
+     "address to listen on; :: is all, of IPv4 too", AT(host), 0, false},
     {"port", "N", KIND_COUNT, SERVE, 0, 65535, "8080",
      "port of the service; 0: any free one", AT(port), 0, false},
     {"admin-port", "N", KIND_COUNT, SERVE | HEALTHCHECK, 0, 65535, "8081",

@@ -9,7 +9,16 @@ import struct
 import unittest
 import zlib
 
-from sluice_server import GENERATE, HOUSE, PROBLEM_TYPE, SOURCE, Answer, Server, tiny
+from sluice_server import (
+    GENERATE,
+    HOUSE,
+    PROBLEM_TYPE,
+    SOURCE,
+    Answer,
+    Server,
+    tiny,
+    wait_until,
+)
 
 TINY = tiny("two-taps")
 CAT = {"prompt": "a cat", "seed": 7}
@@ -265,6 +274,34 @@ class CorsTest(unittest.TestCase):
                 self.assertNotIn("Access-Control-Allow-Origin", operator.headers)
                 plain = server.get(GENERATE, method="OPTIONS")  # no preflight
                 self.assertEqual(plain.status, 405)
+
+    def test_headers_that_pages_ask_for(self):
+        """OpenAI's client tells its platform in headers of its own."""
+        asked = "authorization,content-type,x-stainless-lang, x-stainless-os"
+
+        def count(server, status):
+            return server.metrics()("sluice_http_requests_total", status=status)
+
+        for allowed, origin, echoed in (
+            ("https://a.example", "https://a.example", True),
+            ("*", "https://a.example", True),
+            ("https://b.example", "https://a.example", False),
+        ):
+            with Server(TINY, "--cors-origin", allowed) as server:
+                ask = {**self.ASK, "Origin": origin}
+                ask["Access-Control-Request-Headers"] = asked + ', b"d, two words'
+                answer = server.get(GENERATE, method="OPTIONS", headers=ask)
+                self.assertEqual(answer.status, 204)
+                names = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
+                for name in ("x-stainless-lang", "x-stainless-os"):
+                    self.assertEqual(name in names, echoed, names)
+                self.assertIn("authorization", names)
+                self.assertFalse([name for name in names if '"' in name or " " in name])
+                ask["Access-Control-Request-Headers"] = ",".join(["x-much"] * 2000)
+                answer = server.get(GENERATE, method="OPTIONS", headers=ask)
+                self.assertLess(len(answer.headers["Access-Control-Allow-Headers"]), 2100)
+                wait_until(lambda server=server: count(server, "204") == 2, "both are counted")
+                self.assertEqual(count(server, "0"), 0)
 
 
 class PageTest(unittest.TestCase):

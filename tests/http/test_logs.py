@@ -136,6 +136,33 @@ class LogsTest(unittest.TestCase):
                     pass
         self.check_lines()
 
+    def test_heads_that_are_refused_unread(self):
+        """By libmicrohttpd itself: too many bytes, a line without a colon, no number."""
+        head = b"GET /livez HTTP/1.1\r\nHost: a\r\n"
+        for lines, status in (
+            (b"X: " + SECRET.encode() * 3000, "431"),
+            (b"X: a\r\n" * 7000, "431"),
+            (SECRET.encode(), "400"),
+            (b"Content-Length: 99999999999999999999", "413"),
+        ):
+            before = self.server.metrics()("sluice_http_requests_total", status=status)
+            count = len(self.server.events("request"))
+            address = ("127.0.0.1", self.server.port)
+            with socket.create_connection(address, PATIENCE) as client:
+                try:
+                    client.sendall(head + lines + b"\r\n\r\n")
+                    client.recv(1000)
+                except ConnectionError:  # it did not read all
+                    pass
+            entry = self.server.wait_for_event("request", count + 1)
+            expected = {"status": int(status), "route": "none", "level": "info"}
+            self.assertLessEqual(expected.items(), entry.items())
+            self.assertNotIn("outcome", entry)
+            self.assertRegex(entry["request_id"], "^[0-9a-f]{32}$")
+            after = self.server.metrics()("sluice_http_requests_total", status=status)
+            self.assertEqual(after - before, 1)
+        self.check_lines()
+
     def test_prompts_that_are_worked_on(self):
         for fields in (
             {"prompt": SECRET},

@@ -21,6 +21,14 @@ SPARE_CONNECTIONS = 128  # of the service's port, beyond workers x batch + queue
 KINDS = {"counter", "gauge", "histogram"}
 
 
+def has_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 class OperatorTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -189,6 +197,30 @@ class OperatorTest(unittest.TestCase):
         done = check(*port)
         self.assertEqual(done.returncode, 1)
         self.assertIn(str(port[1]), done.stderr)
+
+    @unittest.skipUnless(has_ipv6(), "no IPv6 on this machine")
+    def test_every_address(self):
+        with Server(TINY, "--host", "::") as server:
+            for port in (server.port, server.admin_port):
+                for address in ("127.0.0.1", "::1"):
+                    with socket.create_connection((address, port), PATIENCE) as client:
+                        client.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+                        self.assertIn(b" 200 ", client.recv(4096))
+
+    @unittest.skipUnless(has_ipv6(), "no IPv6 on this machine")
+    def test_healthcheck_of_every_address(self):
+        """It asks on those of this machine that are among what the server listens on."""
+        for listens, asked, status in (
+            ("::", "::", 0),
+            ("::", "0.0.0.0", 0),
+            ("::1", "::", 0),
+            ("127.0.0.1", "::", 0),
+            ("::1", "0.0.0.0", 1),
+        ):
+            with self.subTest(listens, asked=asked), Server(TINY, "--host", listens) as server:
+                port = ("--admin-port", server.admin_port)
+                done = run_sluice("healthcheck", *port, "--host", asked)
+                self.assertEqual(done.returncode, status, done.stderr)
 
     def test_healthcheck_of_a_server_that_is_silent(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:

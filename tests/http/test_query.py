@@ -127,6 +127,23 @@ class QueryTest(unittest.TestCase):
             self.assertEqual(answer.body, first.body)
         self.assertEqual(self.evaluations(), before + 9)
 
+    def test_conditions_on_several_lines(self):
+        tag = self.get(CAT, method="HEAD").headers["ETag"]
+        for lines, status in (
+            (['"other"', tag], 304),
+            ([tag, '"other"'], 304),
+            (['"other"', f'"third", W/{tag}'], 304),
+            (["", tag], 304),
+            (['"other"', '"third"'], 200),
+        ):
+            connection = self.server.connect()
+            connection.putrequest("GET", path_of(CAT))
+            for line in lines:
+                connection.putheader("If-None-Match", line)
+            connection.endheaders()
+            self.assertEqual(connection.getresponse().status, status, lines)
+            connection.close()
+
     def test_head_computes_nothing(self):
         before = self.evaluations()
         answer = self.get(CAT, method="HEAD")
@@ -136,6 +153,9 @@ class QueryTest(unittest.TestCase):
         self.assertNotIn("Content-Length", answer.headers)
         self.assertEqual(self.evaluations(), before)
         self.assertEqual(self.get(CAT).headers["ETag"], tag)
+        for form in ("application/json", "text/event-stream"):
+            answer = self.get(CAT, method="HEAD", headers={"Accept": form})
+            self.assertEqual(answer.headers["Content-Type"], form, "as of the GET")
         self.get({"prompt": "a cat"}, 422, method="HEAD")
         self.get({**CAT, "model": "0" * 64}, 404, method="HEAD")
 

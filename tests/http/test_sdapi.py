@@ -109,6 +109,17 @@ class SdapiTest(unittest.TestCase):
         expected = in_parallel(self.server.picture, [{**CAT, "seed": s} for s in range(7, 13)])
         self.assertEqual(pictures, expected)
 
+    def test_longest_prompts(self):
+        """Each image's text has both prompts once more."""
+        for character in ("🐈", "\x01"):
+            prompts = {"prompt": character * 2000, "negative_prompt": character * 1999}
+            fields = {**CAT, **prompts, "cfg_scale": 2, "steps": 1, "batch_size": 16}
+            pictures, answer, info = self.draw(fields)
+            self.assertEqual(len(pictures), 16)
+            self.assertEqual(answer["parameters"]["prompt"], prompts["prompt"])
+            self.assertEqual(info["all_prompts"], [prompts["prompt"]] * 16)
+            self.assertTrue(all(prompts["negative_prompt"] in t for t in info["infotexts"]))
+
     def test_what_is_without_effect_is_ignored(self):
         extra = {"restore_faces": False, "override_settings": {}, "styles": [], "eta": None}
         extra |= {"enable_hr": False, "subseed": -1, "s_noise": 1.0, "send_images": True}

@@ -182,10 +182,39 @@ static void test_join(void)
     buf_finish(&lines);
 }
 
+static void test_tokens(void)
+{
+    static const struct {
+        const char *value, *list;
+    } lists[] = {
+        {NULL, "a"},
+        {"", "a"},
+        {" , ,", "a"},
+        {"b", "a, b"},
+        {"x-b,X-C ,\tx_d!", "a, x-b, X-C, x_d!"},
+        {"b c, d", "a, d"},
+        {"b:c, d;e, \"f\", g=1, \xc3\xa9, <h>, *", "a, *"},
+    };
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+        struct buf list;
+        buf_init(&list, 100);
+        accept_add_tokens(&list, "a");
+        accept_add_tokens(&list, lists[i].value);
+        CHECK(!list.failed && strcmp(list.data, lists[i].list) == 0);
+        buf_finish(&list);
+    }
+    struct buf list;
+    buf_init(&list, 7);
+    accept_add_tokens(&list, "ab, cd, e");
+    CHECK(list.overflowed && strcmp(list.data, "ab, cd") == 0);
+    buf_finish(&list);
+}
+
 int main(void)
 {
     test_quality();
     test_join();
+    test_tokens();
     test_accept();
     test_content_type();
     test_every_short_header();

@@ -344,6 +344,11 @@ static void test_answer(void)
                "&guidance=3&solver=euler&model=0123\"}]}");
     size_t whole = out.length;
     buf_finish(&out);
+    links.public_url = "https://x.example//";
+    openai_answer_write(&links, &out);
+    CHECK(strstr(out.data, "\"url\":\"https://x.example/v1/generate?") != NULL);
+    buf_finish(&out);
+    links.public_url = "https://x.example/a\"b";
     for (size_t limit = 0; limit < whole; limit++) {
         buf_init(&out, limit);
         openai_answer_write(&links, &out);

@@ -202,6 +202,38 @@ static void test_answer(void)
     }
 }
 
+/* The most that a request may ask for, each character as long in JSON as can be, fits. */
+static void test_longest_answer(void)
+{
+    static char controls[REQUEST_MAX_CHARACTERS + 1], name[256];
+    memset(controls, 1, sizeof(controls) - 1);
+    memset(name, '\\', sizeof(name) - 1);
+    name[0] = ','; /* which has it quoted in the text */
+    struct request request = drawn;
+    struct answer_image files[REQUEST_MAX_IMAGES];
+    for (unsigned i = 0; i < REQUEST_MAX_IMAGES; i++)
+        files[i] = (struct answer_image){"f", 1, i};
+    request.prompt = request.negative_prompt = controls;
+    request.prompt_bytes = request.negative_prompt_bytes = REQUEST_MAX_CHARACTERS;
+    request.n = REQUEST_MAX_IMAGES;
+    struct answer longest = answer;
+    longest.request = &request;
+    longest.model_name = name;
+    longest.images = files;
+    longest.image_count = REQUEST_MAX_IMAGES;
+    struct buf out;
+    buf_init(&out, (size_t)1 << 24);
+    sdapi_answer_write(&longest, "1", &out);
+    CHECK(!out.failed);
+    json_t *root = json_loads(out.data, JSON_REJECT_DUPLICATES, NULL);
+    json_t *info = json_loads(json_string_value(json_object_get(root, "info")),
+                              JSON_REJECT_DUPLICATES, NULL);
+    CHECK(json_array_size(json_object_get(info, "infotexts")) == REQUEST_MAX_IMAGES);
+    json_decref(info);
+    json_decref(root);
+    buf_finish(&out);
+}
+
 static void test_lists(void)
 {
     struct buf out;
@@ -246,6 +278,7 @@ int main(void)
     test_cases();
     test_errors();
     test_answer();
+    test_longest_answer();
     test_lists();
     test_progress();
     return 0;
