@@ -181,15 +181,32 @@ const char *config_class(struct config *config, const char *key)
     return name;
 }
 
+/* NULL when the object or its key is absent or null, or a failure came before. */
+static const json_t *
+nested_value_of(struct config *config, const char *object, const char *key)
+{
+    const json_t *outer = value_of(config, object);
+    if (outer != NULL && !json_is_object(outer))
+        config_refuse(config, "%s: expected an object", object);
+    const json_t *value = json_object_get(outer, key);
+    return json_is_null(value) ? NULL : value;
+}
+
 double config_nested_number_or(struct config *config,
                                const char *object,
                                const char *key,
+                               double low,
+                               double high,
                                double fallback)
 {
-    const json_t *value = json_object_get(value_of(config, object), key);
-    if (value == NULL || json_is_null(value))
+    const json_t *value = nested_value_of(config, object, key);
+    if (value == NULL)
         return fallback;
-    if (!json_is_number(value))
-        config_refuse(config, "%s.%s: expected a number", object, key);
-    return json_number_value(value);
+    double number = json_is_number(value) ? json_number_value(value) : (double)NAN;
+    if (!(number >= low && number <= high)) {
+        config_refuse(config, "%s.%s: expected a number from %g to %g", object, key, low,
+                      high);
+        return fallback;
+    }
+    return number;
 }

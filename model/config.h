@@ -71,6 +71,8 @@ const char *config_class(struct config *config, const char *key);
 double config_nested_number_or(struct config *config,
                                const char *object,
                                const char *key,
+                               double low,
+                               double high,
                                double fallback);
 
 #endif

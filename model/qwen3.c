@@ -64,7 +64,8 @@ static void read_config(struct qwen3 *m, struct config *config)
     m->head_size = config_size_or(config, "head_dim", 2, 1 << 12, 128);
     m->epsilon = (float)config_number_or(config, "rms_norm_eps", 1e-12, 1.0, 1e-6);
     m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e6);
-    m->theta = config_nested_number_or(config, "rope_parameters", "rope_theta", m->theta);
+    m->theta = config_nested_number_or(config, "rope_parameters", "rope_theta", 1.0, 1e12,
+                                       m->theta);
 
     config_expect_text(config, "model_type", "qwen3");
     if (strcmp(config_text_or(config, "hidden_act", "silu"), "silu") != 0)

@@ -203,6 +203,8 @@ static const struct change {
     {"text_encoder/config.json", "qwen3", "qwen2", "model_type is \"qwen2\""},
     {"text_encoder/config.json", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"",
      "hidden_act: only silu"},
+    {"text_encoder/config.json", "\"rope_theta\": 1000000.0", "\"rope_theta\": 0",
+     "rope_parameters.rope_theta: expected a number from 1 to 1e+12"},
     {"text_encoder/config.json", "\"attention_bias\": false", "\"attention_bias\": true",
      "attention_bias: only false"},
     {"text_encoder/config.json", "\"num_key_value_heads\": 1",

@@ -81,10 +81,14 @@ static void test_good_values(void)
     CHECK(values[0] == 3 && values[1] == 1 && values[2] == 2);
     CHECK(config_sizes(&c, "none", 1, 3, values, 3) == 0);
     CHECK(strcmp(config_class(&c, "class"), "Class") == 0);
-    CHECK(fabs(config_nested_number_or(&c, "nested", "theta", 1.0) - 7.0) < 1e-15);
-    CHECK(fabs(config_nested_number_or(&c, "nested", "none", 1.5) - 1.5) < 1e-15);
-    CHECK(fabs(config_nested_number_or(&c, "nested", "null", 1.5) - 1.5) < 1e-15);
-    CHECK(fabs(config_nested_number_or(&c, "none", "theta", 1.5) - 1.5) < 1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "nested", "theta", 1.0, 7.0, 1.0) - 7.0) <
+          1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "nested", "none", 1.0, 7.0, 1.5) - 1.5) <
+          1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "nested", "null", 1.0, 7.0, 1.5) - 1.5) <
+          1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "none", "theta", 1.0, 7.0, 1.5) - 1.5) <
+          1e-15);
     CHECK(config_has(&c, "n") && !config_has(&c, "null") && !config_has(&c, "none"));
     CHECK(config_check(&c, NULL) == ERR_OK);
     config_close(&c);
@@ -134,7 +138,7 @@ static void read_class(struct config *c)
 
 static void read_nested(struct config *c)
 {
-    (void)config_nested_number_or(c, "v", "theta", 1.0);
+    CHECK(fabs(config_nested_number_or(c, "v", "theta", 1.0, 7.0, 1.5) - 1.5) < 1e-15);
 }
 
 /* A failure by name and expectation, with the file's path in front. */
@@ -175,7 +179,10 @@ static void test_bad_values(void)
         {read_class, "[\"one\"]", "v: expected [library, class]"},
         {read_class, "[\"one\", 2]", "v: expected [library, class]"},
         {read_class, "\"one\"", "v: expected [library, class]"},
-        {read_nested, "{\"theta\": \"x\"}", "v.theta: expected a number"},
+        {read_nested, "{\"theta\": \"x\"}", "v.theta: expected a number from 1 to 7"},
+        {read_nested, "{\"theta\": 0}", "v.theta: expected a number from 1 to 7"},
+        {read_nested, "{\"theta\": 7.5}", "v.theta: expected a number from 1 to 7"},
+        {read_nested, "[7]", "v: expected an object"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[128];
