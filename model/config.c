@@ -210,3 +210,16 @@ double config_nested_number_or(struct config *config,
     }
     return number;
 }
+
+const char *config_nested_text_or(struct config *config,
+                                  const char *object,
+                                  const char *key,
+                                  const char *fallback)
+{
+    const json_t *value = nested_value_of(config, object, key);
+    if (value == NULL)
+        return fallback;
+    if (!json_is_string(value))
+        config_refuse(config, "%s.%s: expected a string", object, key);
+    return json_is_string(value) ? json_string_value(value) : fallback;
+}

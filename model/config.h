@@ -67,12 +67,17 @@ size_t config_sizes(struct config *config,
  * a failure when it is not there. */
 const char *config_class(struct config *config, const char *key);
 
-/* "rope_theta" of the object "rope_parameters", for files that nest it there. */
+/* The same of a value inside an object: "rope_theta" of "rope_parameters", for files that
+ * nest it there. The object may be absent. */
 double config_nested_number_or(struct config *config,
                                const char *object,
                                const char *key,
                                double low,
                                double high,
                                double fallback);
+const char *config_nested_text_or(struct config *config,
+                                  const char *object,
+                                  const char *key,
+                                  const char *fallback);
 
 #endif

@@ -53,6 +53,23 @@ lay_out(const struct qwen3 *m, struct arena *arena, size_t n, struct buffers *b)
     b->sine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
 }
 
+/* The angles that positions turn by. transformers 4 has rope_theta and rope_scaling,
+ * transformers 5 both in rope_parameters; the type was once called "type". */
+static void read_rotation(struct qwen3 *m, struct config *config)
+{
+    static const char parameters[] = "rope_parameters", plain[] = "default";
+    m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e6);
+    m->theta =
+        config_nested_number_or(config, parameters, "rope_theta", 1.0, 1e12, m->theta);
+    const char *type = config_nested_text_or(config, parameters, "type", plain);
+    type = config_nested_text_or(config, parameters, "rope_type", type);
+    if (strcmp(type, plain) != 0)
+        config_refuse(config, "%s: rope_type is \"%.40s\", only \"%s\" is supported",
+                      parameters, type, plain);
+    if (config_has(config, "rope_scaling"))
+        config_refuse(config, "rope_scaling: only null is supported");
+}
+
 static void read_config(struct qwen3 *m, struct config *config)
 {
     m->vocabulary = config_size(config, "vocab_size", 1, 1 << 24);
@@ -63,9 +80,7 @@ static void read_config(struct qwen3 *m, struct config *config)
     m->key_heads = config_size_or(config, "num_key_value_heads", 1, 1 << 10, m->heads);
     m->head_size = config_size_or(config, "head_dim", 2, 1 << 12, 128);
     m->epsilon = (float)config_number_or(config, "rms_norm_eps", 1e-12, 1.0, 1e-6);
-    m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e6);
-    m->theta = config_nested_number_or(config, "rope_parameters", "rope_theta", 1.0, 1e12,
-                                       m->theta);
+    read_rotation(m, config);
 
     config_expect_text(config, "model_type", "qwen3");
     if (strcmp(config_text_or(config, "hidden_act", "silu"), "silu") != 0)
@@ -74,8 +89,6 @@ static void read_config(struct qwen3 *m, struct config *config)
         config_refuse(config, "attention_bias: only false is supported");
     if (config_flag_or(config, "use_sliding_window", false))
         config_refuse(config, "use_sliding_window: only false is supported");
-    if (config_has(config, "rope_scaling"))
-        config_refuse(config, "rope_scaling: only null is supported");
     if (m->heads % m->key_heads != 0)
         config_refuse(config,
                       "num_key_value_heads (%zu) does not divide "

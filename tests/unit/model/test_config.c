@@ -61,7 +61,7 @@ static void test_good_values(void)
     static const char *const text =
         "{\"n\": 12, \"x\": 2.5, \"yes\": true, \"no\": false, \"s\": \"word\","
         " \"null\": null, \"list\": [3, 1, 2], \"class\": [\"library\", \"Class\"],"
-        " \"nested\": {\"theta\": 7, \"null\": null}}";
+        " \"nested\": {\"theta\": 7, \"s\": \"in\", \"null\": null}}";
     struct config c = open_text(text);
     size_t values[3] = {0};
     CHECK(config_size(&c, "n", 12, 12) == 12);
@@ -89,6 +89,9 @@ static void test_good_values(void)
           1e-15);
     CHECK(fabs(config_nested_number_or(&c, "none", "theta", 1.0, 7.0, 1.5) - 1.5) <
           1e-15);
+    CHECK(strcmp(config_nested_text_or(&c, "nested", "s", "other"), "in") == 0);
+    CHECK(strcmp(config_nested_text_or(&c, "nested", "null", "other"), "other") == 0);
+    CHECK(strcmp(config_nested_text_or(&c, "none", "s", "other"), "other") == 0);
     CHECK(config_has(&c, "n") && !config_has(&c, "null") && !config_has(&c, "none"));
     CHECK(config_check(&c, NULL) == ERR_OK);
     config_close(&c);
@@ -141,6 +144,11 @@ static void read_nested(struct config *c)
     CHECK(fabs(config_nested_number_or(c, "v", "theta", 1.0, 7.0, 1.5) - 1.5) < 1e-15);
 }
 
+static void read_nested_text(struct config *c)
+{
+    CHECK(strcmp(config_nested_text_or(c, "v", "s", "other"), "other") == 0);
+}
+
 /* A failure by name and expectation, with the file's path in front. */
 static void test_bad_values(void)
 {
@@ -183,6 +191,7 @@ static void test_bad_values(void)
         {read_nested, "{\"theta\": 0}", "v.theta: expected a number from 1 to 7"},
         {read_nested, "{\"theta\": 7.5}", "v.theta: expected a number from 1 to 7"},
         {read_nested, "[7]", "v: expected an object"},
+        {read_nested_text, "{\"s\": 7}", "v.s: expected a string"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[128];
