@@ -67,6 +67,36 @@ open_shards(struct weight_files *files, const char *index, struct err *err)
     return code;
 }
 
+/* Beside a whole file an index may name that file, and no other: of two sets of weights
+ * diffusers takes the index's and transformers the whole file. */
+static enum err_code check_index(const struct weight_files *files,
+                                 const char *single,
+                                 const char *index,
+                                 struct err *err)
+{
+    struct config config;
+    struct err unread;
+    enum err_code code = config_open(&config, files->folder, index, &unread);
+    if (code == ERR_NOT_FOUND)
+        return ERR_OK;
+    if (code != ERR_OK)
+        return err_set(err, code, "%s", unread.message);
+
+    const char *tensor;
+    json_t *file;
+    json_object_foreach(json_object_get(config.json, "weight_map"), tensor, file)
+    {
+        const char *name = json_string_value(file);
+        if (code == ERR_OK && (name == NULL || strcmp(name, single) != 0))
+            code = err_set(err, ERR_FORMAT,
+                           "%s: %s is there, and %s, which names other files: expected "
+                           "one of the two; remove what is not meant",
+                           files->folder, single, index);
+    }
+    config_close(&config);
+    return code;
+}
+
 static void count(struct weight_files *files)
 {
     for (size_t f = 0; f < files->n; f++) {
@@ -96,7 +126,9 @@ enum err_code weight_files_open(struct weight_files *files,
     enum err_code code = open_shard(files, single, &first);
     if (code == ERR_NOT_FOUND)
         code = open_shards(files, index, err);
-    else if (code != ERR_OK)
+    else if (code == ERR_OK)
+        code = check_index(files, single, index, err);
+    else
         (void)err_set(err, code, "%s", first.message);
     if (code != ERR_OK) {
         weight_files_close(files);

@@ -24,7 +24,8 @@ struct weight_files {
 };
 
 /* Opens <folder>/<stem>.safetensors, or the shards that
- * <folder>/<stem>.safetensors.index.json names. On failure nothing stays open. */
+ * <folder>/<stem>.safetensors.index.json names; ERR_FORMAT when both are there and the
+ * index names other files. On failure nothing stays open. */
 enum err_code weight_files_open(struct weight_files *files,
                                 const char *folder,
                                 const char *stem,

@@ -52,14 +52,6 @@ static void test_shards(void)
     weight_files_close(&files);
     CHECK(files.n == 0);
     weight_files_close(&files);
-
-    /* A whole file comes before an index. */
-    write_shard("m.safetensors", "a", 3.0f);
-    CHECK_OK(weight_files_open(&files, folder, "m", &err), err);
-    CHECK(files.n == 1);
-    expect_number(&files, "a", 3.0f);
-    weight_files_close(&files);
-    folder_delete(folder, "m.safetensors");
 }
 
 static void expect_bad_index(const char *text, enum err_code code, const char *part)
@@ -75,6 +67,32 @@ static void expect_bad_index(const char *text, enum err_code code, const char *p
     }
     CHECK(files.n == 0);
     CHECK(weight_files_open(&files, folder, "m", NULL) == code);
+}
+
+/* A whole file and an index: the index may name the file, but nothing else. */
+static void test_both(void)
+{
+    struct weight_files files;
+    struct err err;
+    write_shard("m.safetensors", "a", 3.0f);
+    folder_write_text(folder, "m.safetensors.index.json",
+                      "{\"weight_map\": {\"a\": \"m.safetensors\"}}");
+    CHECK_OK(weight_files_open(&files, folder, "m", &err), err);
+    CHECK(files.n == 1);
+    expect_number(&files, "a", 3.0f);
+    weight_files_close(&files);
+
+    static const char *const others[] = {
+        "{\"weight_map\": {\"a\": \"m.safetensors\", \"b\": \"s-2\"}}",
+        "{\"weight_map\": {\"a\": \"s-9\"}}",
+        "{\"weight_map\": {\"a\": 1}}",
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        expect_bad_index(others[i], ERR_FORMAT,
+                         ": m.safetensors is there, and m.safetensors.index.json, which "
+                         "names other files");
+    expect_bad_index("{\"weight_map\": ", ERR_FORMAT, "");
+    folder_delete(folder, "m.safetensors");
 }
 
 static void test_bad_indices(void)
@@ -138,6 +156,7 @@ int main(void)
 {
     folder_create(folder);
     test_shards();
+    test_both();
     test_bad_indices();
     test_too_many();
     test_nothing_there();
