@@ -26,11 +26,17 @@ open_shard(struct weight_files *files, const char *name, struct err *err)
     return code;
 }
 
+/* Behind the folder, which open_shard put before it. */
+static const char *file_name(const struct safetensors *file)
+{
+    const char *slash = strrchr(safetensors_path(file), '/');
+    return slash != NULL ? slash + 1 : safetensors_path(file);
+}
+
 static bool is_open(const struct weight_files *files, const char *name)
 {
     for (size_t i = 0; i < files->n; i++) {
-        const char *slash = strrchr(safetensors_path(files->files[i]), '/');
-        if (slash != NULL && strcmp(slash + 1, name) == 0)
+        if (strcmp(file_name(files->files[i]), name) == 0)
             return true;
     }
     return false;
@@ -145,34 +151,52 @@ void weight_files_close(struct weight_files *files)
     files->n = 0;
 }
 
+/* The tensor in the first file from *at on that has it; *at is behind that file then. */
+static struct weight_place
+find_next(const struct weight_files *files, const char *name, size_t *at)
+{
+    while (*at < files->n) {
+        const struct safetensors *file = files->files[(*at)++];
+        const struct tensor *tensor = safetensors_find(file, name);
+        if (tensor != NULL)
+            return (struct weight_place){file, tensor};
+    }
+    return (struct weight_place){0};
+}
+
 enum err_code weight_files_find(const struct weight_files *files,
                                 const char *name,
                                 const struct tensor_shape *shape,
                                 struct weight_place *place,
                                 struct err *err)
 {
-    const struct tensor *tensor = NULL;
-    for (size_t i = 0; tensor == NULL && i < files->n; i++) {
-        place->file = files->files[i];
-        tensor = safetensors_find(place->file, name);
-    }
+    size_t at = 0;
+    const struct weight_place found = find_next(files, name, &at);
+    const struct weight_place again = find_next(files, name, &at);
+    const struct tensor *tensor = found.tensor;
     if (tensor == NULL)
         return err_set(err, ERR_NOT_FOUND, "%s: tensor %s is missing", files->folder,
                        name);
-    const char *path = safetensors_path(place->file);
+    const char *path = safetensors_path(found.file);
+    /* An index may say which is meant, but its readers do not ask it: they let the file
+     * that they read last win. */
+    if (again.tensor != NULL)
+        return err_set(err, ERR_FORMAT,
+                       "%s: tensor %s is in %s too, expected in one file", path, name,
+                       file_name(again.file));
     if (tensor->rank != shape->rank ||
         memcmp(tensor->shape, shape->sides, shape->rank * sizeof(size_t)) != 0) {
-        char expected[SAFETENSORS_SHAPE_TEXT_SIZE], found[SAFETENSORS_SHAPE_TEXT_SIZE];
+        char expected[SAFETENSORS_SHAPE_TEXT_SIZE], other[SAFETENSORS_SHAPE_TEXT_SIZE];
         safetensors_shape_text(shape->sides, shape->rank, expected);
-        safetensors_shape_text(tensor->shape, tensor->rank, found);
+        safetensors_shape_text(tensor->shape, tensor->rank, other);
         return err_set(err, ERR_FORMAT, "%s: tensor %s has shape %s, expected %s", path,
-                       name, found, expected);
+                       name, other, expected);
     }
     if (tensor->dtype != DTYPE_F32 && tensor->dtype != DTYPE_F16 &&
         tensor->dtype != DTYPE_BF16)
         return err_set(err, ERR_UNSUPPORTED,
                        "%s: tensor %s has type %s, expected F32, F16 or BF16", path, name,
                        tensor->dtype_name);
-    place->tensor = tensor;
+    *place = found;
     return ERR_OK;
 }

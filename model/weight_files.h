@@ -43,8 +43,8 @@ struct weight_place {
     const struct tensor *tensor;
 };
 
-/* ERR_NOT_FOUND when no file has a tensor of that name, ERR_FORMAT when its shape is
- * another, ERR_UNSUPPORTED when its type is not F32, F16 or BF16. */
+/* ERR_NOT_FOUND when no file has a tensor of that name, ERR_FORMAT when two have one or
+ * its shape is another, ERR_UNSUPPORTED when its type is not F32, F16 or BF16. */
 enum err_code weight_files_find(const struct weight_files *files,
                                 const char *name,
                                 const struct tensor_shape *shape,

@@ -54,6 +54,28 @@ static void test_shards(void)
     weight_files_close(&files);
 }
 
+/* A name in two shards is refused, whatever the index says, when it is asked for. */
+static void test_twice(void)
+{
+    const float values[] = {5.0f, 5.0f};
+    const struct tensor_entry entries[] = {{"a", "F32", "[2]", values, sizeof(values)},
+                                           {"d", "F32", "[2]", values, sizeof(values)}};
+    const struct tensor_shape shape = {1, {2}};
+    struct weight_files files;
+    struct weight_place place = {0};
+    struct err err;
+    tensor_file_write(folder, "s-4", entries, 2);
+    folder_write_text(folder, "m.safetensors.index.json",
+                      "{\"weight_map\": {\"a\": \"s-1\", \"d\": \"s-4\"}}");
+    CHECK_OK(weight_files_open(&files, folder, "m", &err), err);
+    expect_number(&files, "d", 5.0f);
+    CHECK(weight_files_find(&files, "a", &shape, &place, &err) == ERR_FORMAT);
+    CHECK(strstr(err.message, "s-1: tensor a is in s-4 too, expected in one file") !=
+          NULL);
+    CHECK(place.file == NULL && place.tensor == NULL);
+    weight_files_close(&files);
+}
+
 static void expect_bad_index(const char *text, enum err_code code, const char *part)
 {
     struct weight_files files;
@@ -156,6 +178,7 @@ int main(void)
 {
     folder_create(folder);
     test_shards();
+    test_twice();
     test_both();
     test_bad_indices();
     test_too_many();
