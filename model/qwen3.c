@@ -23,6 +23,7 @@ struct qwen3 {
     const struct kernels *kernels;
     struct linear embedding;
     struct layer *layers; /* as many as the last tap needs */
+    const float *norm;    /* behind all layers; bound when there is a tap */
 };
 
 /* The buffers of one encode; [n, ...] for n tokens. */
@@ -127,9 +128,12 @@ static void bind(void *self, struct weights *w)
 {
     struct qwen3 *m = self;
     size_t queries = m->heads * m->head_size, keys = m->key_heads * m->head_size;
+    size_t last = m->taps.layers[m->taps.n - 1];
     weights_prefix(w, "model.");
     weights_table(w, &m->embedding, "embed_tokens", m->vocabulary, m->width);
-    for (size_t i = 0; i < m->taps.layers[m->taps.n - 1]; i++) {
+    if (last == m->n_layers)
+        weights_vector(w, &m->norm, "norm.weight", m->width);
+    for (size_t i = 0; i < last; i++) {
         struct layer *l = &m->layers[i];
         weights_prefix(w, "model.layers.%zu.", i);
         weights_vector(w, &l->input_norm, "input_layernorm.weight", m->width);
@@ -322,24 +326,33 @@ start_token(const struct qwen3 *m, size_t t, uint32_t id, const struct buffers *
                   b->sine + t * half);
 }
 
+/* What transformers calls hidden_states[layer]: the residual stream, and behind the last
+ * layer its norm. */
+static void
+copy_tap(const struct qwen3 *m, const struct buffers *b, size_t tap, float *context)
+{
+    const bool is_last = m->taps.layers[tap] == m->n_layers;
+    const float *state = is_last ? b->normed : b->hidden;
+    if (is_last)
+        normalise(m, m->norm, b);
+    for (size_t t = 0; t < b->n; t++)
+        memcpy(context + (t * m->taps.n + tap) * m->width, state + t * m->width,
+               m->width * sizeof(float));
+}
+
 static enum err_code run_layers(const struct qwen3 *m,
                                 const struct run *run,
                                 const struct buffers *b,
                                 float *context,
                                 struct err *err)
 {
-    size_t row = m->taps.n * m->width;
     for (size_t tap = 0, i = 0; tap < m->taps.n; i++) {
         enum err_code code = run_check(run, err);
         if (code != ERR_OK)
             return code;
         apply_layer(m, &m->layers[i], b);
-        if (i + 1 < m->taps.layers[tap])
-            continue;
-        for (size_t t = 0; t < b->n; t++)
-            memcpy(context + t * row + tap * m->width, b->hidden + t * m->width,
-                   m->width * sizeof(float));
-        tap++;
+        if (i + 1 == m->taps.layers[tap])
+            copy_tap(m, b, tap++, context);
     }
     return ERR_OK;
 }
