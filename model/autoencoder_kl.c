@@ -130,13 +130,27 @@ static void bind_steps(struct autoencoder_kl *m, struct weights *w)
     }
 }
 
+/* The latents' batch norm, which is undone with the root of variance + epsilon. */
+static void bind_statistics(struct autoencoder_kl *m, struct weights *w)
+{
+    size_t n = PATCH * PATCH * m->latent_channels;
+    weights_vector(w, &m->mean, "bn.running_mean", n);
+    weights_vector(w, &m->variance, "bn.running_var", n);
+    for (size_t i = 0; m->variance != NULL && i < n; i++) {
+        if (!(m->variance[i] + m->norm_epsilon > 0.0f))
+            weights_refuse(w,
+                           "tensor bn.running_var: value %zu is %g, expected one whose "
+                           "sum with batch_norm_eps (%g) is above 0",
+                           i, (double)m->variance[i], (double)m->norm_epsilon);
+    }
+}
+
 static void bind(void *self, struct weights *w)
 {
     struct autoencoder_kl *m = self;
     size_t latent = m->latent_channels, last = m->channels[m->n_levels - 1];
     weights_prefix(w, "%s", "");
-    weights_vector(w, &m->mean, "bn.running_mean", PATCH * PATCH * latent);
-    weights_vector(w, &m->variance, "bn.running_var", PATCH * PATCH * latent);
+    bind_statistics(m, w);
     if (m->has_post_quant)
         weights_convolution(w, &m->post_quant, "post_quant_conv", latent, latent);
     weights_prefix(w, "decoder.");

@@ -87,6 +87,19 @@ enum err_code weights_check(const struct weights *weights, struct err *err)
     return err_set(err, weights->err.code, "%s", weights->err.message);
 }
 
+void weights_refuse(struct weights *weights, const char *format, ...)
+{
+    struct err *err = &weights->err;
+    if (err->code != ERR_OK)
+        return;
+    va_list ap;
+    va_start(ap, format);
+    err->code = ERR_FORMAT;
+    (void)vsnprintf(err->message, sizeof(err->message), format, ap);
+    va_end(ap);
+    (void)err_prefix(err, ERR_FORMAT, "%s", weights->files.folder);
+}
+
 void weights_prefix(struct weights *weights, const char *format, ...)
 {
     va_list ap;

@@ -1,6 +1,7 @@
 /* What a folder is said to hold, its digest, and every way in which a folder is refused:
  * with the file's path and what was expected. */
 #include "model/bundle.h"
+#include "model/safetensors.h"
 #include "tests/check.h"
 #include "tests/lib/model_folder.h"
 
@@ -312,18 +313,58 @@ static void test_bad_weights(void)
         expect_refusal(folder, files[i], "the header claims");
         folder_remove(folder);
     }
+}
 
-    /* A value that is no number is found when it is read. */
+/* What is wrong with a value is found when it is read. */
+static void expect_load_failure(const char *folder, const char *file, const char *part)
+{
     struct err err = {0};
-    struct stat st;
-    model_folder_create(folder, GOLDEN("f32"));
-    CHECK(stat(folder_path(folder, files[1], path), &st) == 0);
-    model_folder_overwrite(folder, files[1], (size_t)st.st_size - 4, "\0\0\xC0\x7F", 4);
     struct bundle *bundle = open_good(folder);
     CHECK(bundle_load(bundle, &err) == ERR_FORMAT);
-    CHECK(strstr(err.message, "holds NaN or infinity") != NULL);
-    CHECK(strstr(err.message, files[1]) != NULL);
+    if (strstr(err.message, part) == NULL || strstr(err.message, file) == NULL) {
+        (void)fprintf(stderr, "'%s', expected '%s' and '%s'\n", err.message, file, part);
+        exit(1);
+    }
     bundle_destroy(bundle);
+}
+
+/* Where the i-th value of a float32 tensor stands in its file. */
+static size_t place_of_value(const char *path, const char *name, size_t i)
+{
+    struct safetensors *file;
+    struct err err;
+    CHECK_OK(safetensors_open(&file, path, &err), err);
+    const struct tensor *tensor = safetensors_find(file, name);
+    CHECK(tensor != NULL && tensor->dtype == DTYPE_F32 && i < tensor->elements);
+    const size_t place = (size_t)tensor->offset + i * sizeof(float);
+    safetensors_close(file);
+    return place;
+}
+
+static void test_bad_weight_values(void)
+{
+    static const char transformer[] = "transformer/diffusion_pytorch_model.safetensors",
+                      vae[] = "vae/diffusion_pytorch_model.safetensors";
+    const float negative = -1.0f, zero = 0.0f;
+    char folder[FOLDER_PATH_SIZE], path[FOLDER_PATH_SIZE];
+    struct stat st;
+    model_folder_create(folder, GOLDEN("f32"));
+    CHECK(stat(folder_path(folder, transformer, path), &st) == 0);
+    model_folder_overwrite(folder, transformer, (size_t)st.st_size - 4, "\0\0\xC0\x7F",
+                           4);
+    expect_load_failure(folder, transformer, "holds NaN or infinity");
+    folder_remove(folder);
+
+    model_folder_create(folder, GOLDEN("f32"));
+    const size_t place =
+        place_of_value(folder_path(folder, vae, path), "bn.running_var", 5);
+    model_folder_overwrite(folder, vae, place, &negative, sizeof(negative));
+    expect_load_failure(folder, "/vae: ",
+                        "tensor bn.running_var: value 5 is -1, expected one whose sum "
+                        "with batch_norm_eps (0.0001) is above 0");
+    model_folder_overwrite(folder, vae, place, &zero, sizeof(zero));
+    char digest[DIGEST_TEXT_SIZE];
+    load_digest(folder, digest);
     folder_remove(folder);
 }
 
@@ -338,5 +379,6 @@ int main(void)
     test_bad_values();
     test_missing_files();
     test_bad_weights();
+    test_bad_weight_values();
     return 0;
 }
