@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     MAX_LEVELS = 8,
@@ -53,6 +54,9 @@ static void read_config(struct autoencoder_kl *m, struct config *config)
     m->norm_epsilon = (float)config_number_or(config, "batch_norm_eps", 0.0, 1.0, 1e-4);
     (void)config_size_or(config, "out_channels", COLOURS, COLOURS, COLOURS);
     (void)config_sizes(config, "patch_size", PATCH, PATCH, patch, 2);
+    if (strcmp(config_text_or(config, "act_fn", "silu"), "silu") != 0)
+        config_refuse(config, "act_fn: only silu is supported");
+    config_expect_texts(config, "up_block_types", "UpDecoderBlock2D", n);
     for (size_t i = 0; i < n; i++) {
         if (m->channels[i] % m->groups != 0)
             config_refuse(config, "norm_num_groups (%zu) does not divide %zu channels",

@@ -146,6 +146,24 @@ void config_expect_text(struct config *config, const char *key, const char *expe
         config_refuse(config, "%s is \"%.80s\", expected \"%s\"", key, found, expected);
 }
 
+void config_expect_texts(struct config *config,
+                         const char *key,
+                         const char *expected,
+                         size_t n)
+{
+    const json_t *list = value_of(config, key);
+    if (list == NULL)
+        return;
+    if (!json_is_array(list) || json_array_size(list) != n)
+        config_refuse(config, "%s: expected a list of %zu strings", key, n);
+    for (size_t i = 0; i < n; i++) {
+        const char *found = json_string_value(json_array_get(list, i));
+        if (found == NULL || strcmp(found, expected) != 0)
+            config_refuse(config, "%s[%zu] is \"%.80s\", expected \"%s\"", key, i,
+                          found != NULL ? found : "no string", expected);
+    }
+}
+
 size_t config_sizes(struct config *config,
                     const char *key,
                     size_t low,

@@ -55,6 +55,12 @@ const char *config_text_or(struct config *config, const char *key, const char *f
 /* Refuses any other value than `expected`; absent is refused too. */
 void config_expect_text(struct config *config, const char *key, const char *expected);
 
+/* A list of n strings, each the expected one; absent or null is fine. */
+void config_expect_texts(struct config *config,
+                         const char *key,
+                         const char *expected,
+                         size_t n);
+
 /* A list of 1 to `most` integers in [low, high]; returns how many, 0 when absent. */
 size_t config_sizes(struct config *config,
                     const char *key,
