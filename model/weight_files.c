@@ -2,6 +2,8 @@
 
 #include <jansson.h>
 
+#include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -198,5 +200,53 @@ enum err_code weight_files_find(const struct weight_files *files,
                        "%s: tensor %s has type %s, expected F32, F16 or BF16", path, name,
                        tensor->dtype_name);
     *place = found;
+    return ERR_OK;
+}
+
+static bool all_finite(enum dtype dtype, const void *data, size_t n)
+{
+    if (dtype == DTYPE_F32) {
+        const float *values = data;
+        for (size_t i = 0; i < n; i++) {
+            if (!isfinite(values[i]))
+                return false;
+        }
+        return true;
+    }
+    /* All exponent bits set: infinity or NaN, in both 16-bit types. */
+    uint16_t exponent = dtype == DTYPE_BF16 ? 0x7F80 : 0x7C00;
+    const uint16_t *values = data;
+    for (size_t i = 0; i < n; i++) {
+        if ((values[i] & exponent) == exponent)
+            return false;
+    }
+    return true;
+}
+
+/* With all that says what its bytes mean but its shape, which follows from the configs,
+ * and an end to each part. */
+static void add_to_digest(struct digest *digest, const struct tensor *t, const void *raw)
+{
+    char size[24];
+    (void)snprintf(size, sizeof(size), "%zu", t->bytes);
+    digest_add(digest, t->name, strlen(t->name) + 1);
+    digest_add(digest, t->dtype_name, strlen(t->dtype_name) + 1);
+    digest_add(digest, size, strlen(size) + 1);
+    digest_add(digest, raw, t->bytes);
+}
+
+enum err_code weight_place_read(const struct weight_place *place,
+                                struct digest *digest,
+                                void *raw,
+                                struct err *err)
+{
+    const struct tensor *tensor = place->tensor;
+    enum err_code code = safetensors_read(place->file, tensor, raw, err);
+    if (code != ERR_OK)
+        return code;
+    add_to_digest(digest, tensor, raw);
+    if (!all_finite(tensor->dtype, raw, tensor->elements))
+        return err_set(err, ERR_FORMAT, "%s: tensor %s holds NaN or infinity",
+                       safetensors_path(place->file), tensor->name);
     return ERR_OK;
 }

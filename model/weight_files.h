@@ -8,6 +8,7 @@
 #ifndef SLUICE_MODEL_WEIGHT_FILES_H
 #define SLUICE_MODEL_WEIGHT_FILES_H
 
+#include "base/digest.h"
 #include "base/err.h"
 #include "model/config.h"
 #include "model/safetensors.h"
@@ -49,6 +50,14 @@ enum err_code weight_files_find(const struct weight_files *files,
                                 const char *name,
                                 const struct tensor_shape *shape,
                                 struct weight_place *place,
+                                struct err *err);
+
+/* Reads the tensor's bytes as they are in the file to `raw`, which has room for them, and
+ * adds its name, type, length and bytes to *digest. ERR_FORMAT when a value is NaN or
+ * infinite. */
+enum err_code weight_place_read(const struct weight_place *place,
+                                struct digest *digest,
+                                void *raw,
                                 struct err *err);
 
 #endif

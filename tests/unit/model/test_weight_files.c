@@ -1,10 +1,11 @@
-/* One file or the shards that an index names, as one set of tensors; and every way in
- * which an index can be wrong. */
+/* One file or the shards that an index names, as one set of tensors; every way in which
+ * an index can be wrong; and what of a tensor goes into a digest. */
 #include "model/weight_files.h"
 #include "tests/check.h"
 #include "tests/lib/folder.h"
 #include "tests/lib/tensor_file.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static char folder[FOLDER_PATH_SIZE];
@@ -174,6 +175,52 @@ static void test_nothing_there(void)
     CHECK(strstr(err.message, "m.safetensors: 5 bytes, expected at least 8") != NULL);
 }
 
+/* What reading n 16-bit tensors of the file, in this order, adds to a digest. */
+static void
+digest_of(const struct tensor_entry *entries, size_t n, char text[DIGEST_TEXT_SIZE])
+{
+    struct weight_files files;
+    struct digest digest;
+    struct err err;
+    uint16_t raw[16];
+    tensor_file_write(folder, "m.safetensors", entries, n);
+    CHECK_OK(weight_files_open(&files, folder, "m", &err), err);
+    digest_init(&digest);
+    for (size_t i = 0; i < n; i++) {
+        const struct tensor_shape shape = {1, {entries[i].bytes / 2}};
+        struct weight_place place;
+        CHECK_OK(weight_files_find(&files, entries[i].name, &shape, &place, &err), err);
+        CHECK_OK(weight_place_read(&place, &digest, raw, &err), err);
+        CHECK(memcmp(raw, entries[i].data, entries[i].bytes) == 0);
+    }
+    digest_finish(&digest, text);
+    weight_files_close(&files);
+}
+
+/* Files whose names and bytes are the same one after the other. */
+static void test_digest(void)
+{
+    static const struct {
+        struct tensor_entry entries[2];
+        size_t n;
+    } models[] = {
+        {{{"a", "F16", "[2]", "bcde", 4}, {"f", "F16", "[2]", "ghij", 4}}, 2},
+        {{{"a", "BF16", "[2]", "bcde", 4}, {"f", "F16", "[2]", "ghij", 4}}, 2},
+        {{{"abc", "F16", "[1]", "de", 2}, {"f", "F16", "[2]", "ghij", 4}}, 2},
+        {{{"a", "F16", "[7]", "bcdef\0F16\0ghij", 14}}, 1},
+    };
+    enum { COUNT = sizeof(models) / sizeof(models[0]) };
+    char texts[COUNT][DIGEST_TEXT_SIZE], again[DIGEST_TEXT_SIZE];
+    folder_delete(folder, "m.safetensors.index.json");
+    for (size_t i = 0; i < COUNT; i++) {
+        digest_of(models[i].entries, models[i].n, texts[i]);
+        digest_of(models[i].entries, models[i].n, again);
+        CHECK(strcmp(texts[i], again) == 0);
+        for (size_t j = 0; j < i; j++)
+            CHECK(strcmp(texts[i], texts[j]) != 0);
+    }
+}
+
 int main(void)
 {
     folder_create(folder);
@@ -183,6 +230,7 @@ int main(void)
     test_bad_indices();
     test_too_many();
     test_nothing_there();
+    test_digest();
     folder_remove(folder);
     return 0;
 }
