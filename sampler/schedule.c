@@ -14,10 +14,11 @@ static float unshifted_time(unsigned i, unsigned steps)
 }
 
 /* scheduling_flow_match_euler_discrete.py, set_timesteps: a Python float that meets a
- * float32 array is rounded to float32 first, so every operation here is float32's. */
+ * float32 array is rounded to float32 first, so every operation here is float32's. Unlike
+ * there, roundings (of a shift of 0.2, say) do not lead beyond 1, where all is noise. */
 static float static_shift(double shift, float t)
 {
-    return (float)shift * t / (1.0f + (float)(shift - 1.0) * t);
+    return fminf((float)shift * t / (1.0f + (float)(shift - 1.0) * t), 1.0f);
 }
 
 /* _time_shift_exponential has strength = e^mu, _time_shift_linear mu; their exponent

@@ -84,6 +84,21 @@ static void test_times_fall_from_one_to_zero(void)
     }
 }
 
+/* Also where the first time's roundings would lead beyond 1 (0.2, 0.4, 2.9985). */
+static void test_static_shifts_begin_at_one(void)
+{
+    static const double shifts[] = {0.001, 0.2, 0.4, 1.0, 2.9985, 3.0, 1000.0};
+    static float times[1001];
+    for (size_t i = 0; i < sizeof(shifts) / sizeof(shifts[0]); i++) {
+        const struct scheduler_config config = {.shift = shifts[i]};
+        for (unsigned steps = 1; steps <= 1000; steps += 37) {
+            schedule_times(&config, steps, 64, times);
+            CHECK(times[0] <= 1.0f && times[0] > 0.999f);
+            CHECK(schedule_falls(&config, steps, 64));
+        }
+    }
+}
+
 /* schedule_falls against the times themselves, where they fall and where they do not. */
 static void test_falls(void)
 {
@@ -122,6 +137,7 @@ int main(void)
 {
     test_golden_cases();
     test_times_fall_from_one_to_zero();
+    test_static_shifts_begin_at_one();
     test_falls();
     return 0;
 }
