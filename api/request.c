@@ -2,6 +2,7 @@
 
 #include "api/request_field.h"
 #include "base/size.h"
+#include "sampler/schedule.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -42,6 +43,22 @@ static bool check_area(const struct request *request,
     return problem_set(problem, PROBLEM_INVALID, "width",
                        "width: expected at most %zu pixels in all, found %zu x %zu",
                        limits->max_pixels, width, height);
+}
+
+static bool check_times(const struct request *request,
+                        const struct request_limits *limits,
+                        struct problem *problem)
+{
+    const struct sampling *sampling = &request->sampling;
+    size_t tokens =
+        (sampling->width / limits->patch) * (sampling->height / limits->patch);
+    if (limits->scheduler == NULL ||
+        schedule_falls(limits->scheduler, sampling->steps, tokens))
+        return true;
+    return problem_set(problem, PROBLEM_INVALID, "steps",
+                       "steps: expected fewer, or fewer pixels, found %u of %zu x %zu: "
+                       "the model's dynamic shift does not tell so many times apart",
+                       sampling->steps, sampling->width, sampling->height);
 }
 
 static bool check_negative_prompt(const struct request *request,
@@ -101,6 +118,7 @@ bool request_check(const struct request *request,
     assert(limits->patch > 0 && (size_t)request->sampling.solver < SOLVER_COUNT);
     return request_field_check_all(request, limits, problem) &&
            check_area(request, limits, problem) &&
+           check_times(request, limits, problem) &&
            check_negative_prompt(request, limits, problem) &&
            check_last_seed(request, problem) && check_min_steps(request, problem) &&
            check_previews(request, limits, problem);

@@ -23,12 +23,15 @@ enum {
     REQUEST_MAX_DEADLINE = 600000, /* milliseconds */
 };
 
+struct scheduler_config;
+
 /* What the model, the operator and the form of the answer allow, and what a request that
  * names nothing gets. */
 struct request_limits {
     unsigned max_steps;
     size_t max_pixels;
-    size_t patch; /* sides are multiples of this */
+    size_t patch;                             /* sides are multiples of this */
+    const struct scheduler_config *scheduler; /* the model's; NULL: any times do */
     bool is_distilled;
     bool allows_previews;     /* whether the answer may be an event stream */
     struct sampling defaults; /* seed is not used */

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     MAX_LEVELS = 8,
@@ -53,6 +54,9 @@ static void read_config(struct autoencoder_kl *m, struct config *config)
     m->norm_epsilon = (float)config_number_or(config, "batch_norm_eps", 0.0, 1.0, 1e-4);
     (void)config_size_or(config, "out_channels", COLOURS, COLOURS, COLOURS);
     (void)config_sizes(config, "patch_size", PATCH, PATCH, patch, 2);
+    if (strcmp(config_text_or(config, "act_fn", "silu"), "silu") != 0)
+        config_refuse(config, "act_fn: only silu is supported");
+    config_expect_texts(config, "up_block_types", "UpDecoderBlock2D", n);
     for (size_t i = 0; i < n; i++) {
         if (m->channels[i] % m->groups != 0)
             config_refuse(config, "norm_num_groups (%zu) does not divide %zu channels",
@@ -130,13 +134,27 @@ static void bind_steps(struct autoencoder_kl *m, struct weights *w)
     }
 }
 
+/* The latents' batch norm, which is undone with the root of variance + epsilon. */
+static void bind_statistics(struct autoencoder_kl *m, struct weights *w)
+{
+    size_t n = PATCH * PATCH * m->latent_channels;
+    weights_vector(w, &m->mean, "bn.running_mean", n);
+    weights_vector(w, &m->variance, "bn.running_var", n);
+    for (size_t i = 0; m->variance != NULL && i < n; i++) {
+        if (!(m->variance[i] + m->norm_epsilon > 0.0f))
+            weights_refuse(w,
+                           "tensor bn.running_var: value %zu is %g, expected one whose "
+                           "sum with batch_norm_eps (%g) is above 0",
+                           i, (double)m->variance[i], (double)m->norm_epsilon);
+    }
+}
+
 static void bind(void *self, struct weights *w)
 {
     struct autoencoder_kl *m = self;
     size_t latent = m->latent_channels, last = m->channels[m->n_levels - 1];
     weights_prefix(w, "%s", "");
-    weights_vector(w, &m->mean, "bn.running_mean", PATCH * PATCH * latent);
-    weights_vector(w, &m->variance, "bn.running_var", PATCH * PATCH * latent);
+    bind_statistics(m, w);
     if (m->has_post_quant)
         weights_convolution(w, &m->post_quant, "post_quant_conv", latent, latent);
     weights_prefix(w, "decoder.");

@@ -2,6 +2,8 @@
 
 #include "base/size.h"
 
+#include <assert.h>
+
 size_t compute_scratch(const struct compute_sizes *sizes)
 {
     size_t floats = size_max(attention_scratch(sizes->keys, sizes->head_size),
@@ -153,6 +155,16 @@ void compute_norms(const struct compute *compute,
     team_share(compute->run->team, units, norms_unit, &work, compute->run->scratch);
 }
 
+/* What a unit works in, of whoever does it: a leader has looked (compute_check_scratch),
+ * and a helper owes as much. No unit can be left undone, so too little is not an error.
+ */
+static float *take_room(struct arena *scratch, size_t floats)
+{
+    float *room = arena_take_floats(scratch, floats);
+    assert(room != NULL);
+    return room;
+}
+
 struct attention_work {
     const struct kernels *kernels;
     const struct compute_attention *work;
@@ -179,8 +191,8 @@ static void attention_unit(void *context, size_t unit, struct arena *scratch)
     size_t i = unit / shared->parts / heads, head = unit / shared->parts % heads;
     struct attention attention = work->attentions[i];
     size_t mark = arena_mark(scratch);
-    float *room = arena_take_floats(
-        scratch, attention_scratch(attention.keys, attention.head_size));
+    float *room =
+        take_room(scratch, attention_scratch(attention.keys, attention.head_size));
     if (work->prepare != NULL)
         work->prepare(work->context, i, head);
     if (shared->parts > 1) {
@@ -278,8 +290,8 @@ static void convolution_unit(void *context, size_t unit, struct arena *scratch)
     const struct convolution_work *work = context;
     size_t mark = arena_mark(scratch);
     float *room =
-        arena_take_floats(scratch, convolution_scratch(work->convolution->in_channels,
-                                                       work->convolution->out_channels));
+        take_room(scratch, convolution_scratch(work->convolution->in_channels,
+                                               work->convolution->out_channels));
     convolution_apply_unit(work->compute->kernels, work->convolution, unit, room);
     arena_rewind(scratch, mark);
 }

@@ -3,7 +3,8 @@
  * call: what a model's forward pass is written in.
  *
  * Threads: the caller leads; see team.h. Ownership: all borrowed for the call. Each unit
- * takes scratch memory of at most compute_scratch() bytes.
+ * takes scratch memory of at most compute_scratch() bytes, which the leader (behind what
+ * it has taken) and every helper must have: where they are not there, the process ends.
  */
 #ifndef SLUICE_MODEL_COMPUTE_H
 #define SLUICE_MODEL_COMPUTE_H

@@ -146,6 +146,24 @@ void config_expect_text(struct config *config, const char *key, const char *expe
         config_refuse(config, "%s is \"%.80s\", expected \"%s\"", key, found, expected);
 }
 
+void config_expect_texts(struct config *config,
+                         const char *key,
+                         const char *expected,
+                         size_t n)
+{
+    const json_t *list = value_of(config, key);
+    if (list == NULL)
+        return;
+    if (!json_is_array(list) || json_array_size(list) != n)
+        config_refuse(config, "%s: expected a list of %zu strings", key, n);
+    for (size_t i = 0; i < n; i++) {
+        const char *found = json_string_value(json_array_get(list, i));
+        if (found == NULL || strcmp(found, expected) != 0)
+            config_refuse(config, "%s[%zu] is \"%.80s\", expected \"%s\"", key, i,
+                          found != NULL ? found : "no string", expected);
+    }
+}
+
 size_t config_sizes(struct config *config,
                     const char *key,
                     size_t low,
@@ -181,15 +199,45 @@ const char *config_class(struct config *config, const char *key)
     return name;
 }
 
+/* NULL when the object or its key is absent or null, or a failure came before. */
+static const json_t *
+nested_value_of(struct config *config, const char *object, const char *key)
+{
+    const json_t *outer = value_of(config, object);
+    if (outer != NULL && !json_is_object(outer))
+        config_refuse(config, "%s: expected an object", object);
+    const json_t *value = json_object_get(outer, key);
+    return json_is_null(value) ? NULL : value;
+}
+
 double config_nested_number_or(struct config *config,
                                const char *object,
                                const char *key,
+                               double low,
+                               double high,
                                double fallback)
 {
-    const json_t *value = json_object_get(value_of(config, object), key);
-    if (value == NULL || json_is_null(value))
+    const json_t *value = nested_value_of(config, object, key);
+    if (value == NULL)
         return fallback;
-    if (!json_is_number(value))
-        config_refuse(config, "%s.%s: expected a number", object, key);
-    return json_number_value(value);
+    double number = json_is_number(value) ? json_number_value(value) : (double)NAN;
+    if (!(number >= low && number <= high)) {
+        config_refuse(config, "%s.%s: expected a number from %g to %g", object, key, low,
+                      high);
+        return fallback;
+    }
+    return number;
+}
+
+const char *config_nested_text_or(struct config *config,
+                                  const char *object,
+                                  const char *key,
+                                  const char *fallback)
+{
+    const json_t *value = nested_value_of(config, object, key);
+    if (value == NULL)
+        return fallback;
+    if (!json_is_string(value))
+        config_refuse(config, "%s.%s: expected a string", object, key);
+    return json_is_string(value) ? json_string_value(value) : fallback;
 }

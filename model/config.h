@@ -55,6 +55,12 @@ const char *config_text_or(struct config *config, const char *key, const char *f
 /* Refuses any other value than `expected`; absent is refused too. */
 void config_expect_text(struct config *config, const char *key, const char *expected);
 
+/* A list of n strings, each the expected one; absent or null is fine. */
+void config_expect_texts(struct config *config,
+                         const char *key,
+                         const char *expected,
+                         size_t n);
+
 /* A list of 1 to `most` integers in [low, high]; returns how many, 0 when absent. */
 size_t config_sizes(struct config *config,
                     const char *key,
@@ -67,10 +73,17 @@ size_t config_sizes(struct config *config,
  * a failure when it is not there. */
 const char *config_class(struct config *config, const char *key);
 
-/* "rope_theta" of the object "rope_parameters", for files that nest it there. */
+/* The same of a value inside an object: "rope_theta" of "rope_parameters", for files that
+ * nest it there. The object may be absent. */
 double config_nested_number_or(struct config *config,
                                const char *object,
                                const char *key,
+                               double low,
+                               double high,
                                double fallback);
+const char *config_nested_text_or(struct config *config,
+                                  const char *object,
+                                  const char *key,
+                                  const char *fallback);
 
 #endif

@@ -23,6 +23,7 @@ struct qwen3 {
     const struct kernels *kernels;
     struct linear embedding;
     struct layer *layers; /* as many as the last tap needs */
+    const float *norm;    /* behind all layers; bound when there is a tap */
 };
 
 /* The buffers of one encode; [n, ...] for n tokens. */
@@ -53,6 +54,23 @@ lay_out(const struct qwen3 *m, struct arena *arena, size_t n, struct buffers *b)
     b->sine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
 }
 
+/* The angles that positions turn by. transformers 4 has rope_theta and rope_scaling,
+ * transformers 5 both in rope_parameters; the type was once called "type". */
+static void read_rotation(struct qwen3 *m, struct config *config)
+{
+    static const char parameters[] = "rope_parameters", plain[] = "default";
+    m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e6);
+    m->theta =
+        config_nested_number_or(config, parameters, "rope_theta", 1.0, 1e12, m->theta);
+    const char *type = config_nested_text_or(config, parameters, "type", plain);
+    type = config_nested_text_or(config, parameters, "rope_type", type);
+    if (strcmp(type, plain) != 0)
+        config_refuse(config, "%s: rope_type is \"%.40s\", only \"%s\" is supported",
+                      parameters, type, plain);
+    if (config_has(config, "rope_scaling"))
+        config_refuse(config, "rope_scaling: only null is supported");
+}
+
 static void read_config(struct qwen3 *m, struct config *config)
 {
     m->vocabulary = config_size(config, "vocab_size", 1, 1 << 24);
@@ -63,8 +81,7 @@ static void read_config(struct qwen3 *m, struct config *config)
     m->key_heads = config_size_or(config, "num_key_value_heads", 1, 1 << 10, m->heads);
     m->head_size = config_size_or(config, "head_dim", 2, 1 << 12, 128);
     m->epsilon = (float)config_number_or(config, "rms_norm_eps", 1e-12, 1.0, 1e-6);
-    m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e6);
-    m->theta = config_nested_number_or(config, "rope_parameters", "rope_theta", m->theta);
+    read_rotation(m, config);
 
     config_expect_text(config, "model_type", "qwen3");
     if (strcmp(config_text_or(config, "hidden_act", "silu"), "silu") != 0)
@@ -73,8 +90,6 @@ static void read_config(struct qwen3 *m, struct config *config)
         config_refuse(config, "attention_bias: only false is supported");
     if (config_flag_or(config, "use_sliding_window", false))
         config_refuse(config, "use_sliding_window: only false is supported");
-    if (config_has(config, "rope_scaling"))
-        config_refuse(config, "rope_scaling: only null is supported");
     if (m->heads % m->key_heads != 0)
         config_refuse(config,
                       "num_key_value_heads (%zu) does not divide "
@@ -113,9 +128,12 @@ static void bind(void *self, struct weights *w)
 {
     struct qwen3 *m = self;
     size_t queries = m->heads * m->head_size, keys = m->key_heads * m->head_size;
+    size_t last = m->taps.layers[m->taps.n - 1];
     weights_prefix(w, "model.");
     weights_table(w, &m->embedding, "embed_tokens", m->vocabulary, m->width);
-    for (size_t i = 0; i < m->taps.layers[m->taps.n - 1]; i++) {
+    if (last == m->n_layers)
+        weights_vector(w, &m->norm, "norm.weight", m->width);
+    for (size_t i = 0; i < last; i++) {
         struct layer *l = &m->layers[i];
         weights_prefix(w, "model.layers.%zu.", i);
         weights_vector(w, &l->input_norm, "input_layernorm.weight", m->width);
@@ -308,24 +326,33 @@ start_token(const struct qwen3 *m, size_t t, uint32_t id, const struct buffers *
                   b->sine + t * half);
 }
 
+/* What transformers calls hidden_states[layer]: the residual stream, and behind the last
+ * layer its norm. */
+static void
+copy_tap(const struct qwen3 *m, const struct buffers *b, size_t tap, float *context)
+{
+    const bool is_last = m->taps.layers[tap] == m->n_layers;
+    const float *state = is_last ? b->normed : b->hidden;
+    if (is_last)
+        normalise(m, m->norm, b);
+    for (size_t t = 0; t < b->n; t++)
+        memcpy(context + (t * m->taps.n + tap) * m->width, state + t * m->width,
+               m->width * sizeof(float));
+}
+
 static enum err_code run_layers(const struct qwen3 *m,
                                 const struct run *run,
                                 const struct buffers *b,
                                 float *context,
                                 struct err *err)
 {
-    size_t row = m->taps.n * m->width;
     for (size_t tap = 0, i = 0; tap < m->taps.n; i++) {
         enum err_code code = run_check(run, err);
         if (code != ERR_OK)
             return code;
         apply_layer(m, &m->layers[i], b);
-        if (i + 1 < m->taps.layers[tap])
-            continue;
-        for (size_t t = 0; t < b->n; t++)
-            memcpy(context + t * row + tap * m->width, b->hidden + t * m->width,
-                   m->width * sizeof(float));
-        tap++;
+        if (i + 1 == m->taps.layers[tap])
+            copy_tap(m, b, tap++, context);
     }
     return ERR_OK;
 }

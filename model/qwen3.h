@@ -3,8 +3,9 @@
  *
  * Source: transformers, models/qwen3/modeling_qwen3.py, as diffusers'
  * pipelines/flux2/pipeline_flux2_klein.py (_get_qwen3_prompt_embeds) uses it: right
- * padding, causal and padding masks, and the residual stream after each tapped layer,
- * without the final norm, side by side. Layers behind the last tap are not computed.
+ * padding, causal and padding masks, and the residual stream after each tapped layer side
+ * by side: without the final norm, but for a tap after the very last layer. Layers behind
+ * the last tap are not computed.
  *
  * Threads: opened and destroyed by one thread; any number may encode at once.
  * Ownership: *component owns the model, *encoder is the interface to it.

@@ -32,12 +32,21 @@ static void read_diffusion(struct scheduler_config *out, struct config *config)
     diffusion_schedule_read(&out->diffusion, config);
 }
 
+/* DDPMScheduler has no such value and ends at the image. */
+static void read_ddim(struct scheduler_config *out, struct config *config)
+{
+    if (!config_flag_or(config, "set_alpha_to_one", true))
+        config_refuse(config, "set_alpha_to_one: only true is supported: the last step "
+                              "leads to the image itself (absent means true)");
+    read_diffusion(out, config);
+}
+
 static const struct scheduler_class {
     const char *name;
     void (*read)(struct scheduler_config *out, struct config *config);
 } classes[] = {
     {"FlowMatchEulerDiscreteScheduler", read_flow},
-    {"DDIMScheduler", read_diffusion},
+    {"DDIMScheduler", read_ddim},
     {"DDPMScheduler", read_diffusion},
 };
 

@@ -8,6 +8,7 @@
 #ifndef SLUICE_MODEL_WEIGHT_FILES_H
 #define SLUICE_MODEL_WEIGHT_FILES_H
 
+#include "base/digest.h"
 #include "base/err.h"
 #include "model/config.h"
 #include "model/safetensors.h"
@@ -24,7 +25,8 @@ struct weight_files {
 };
 
 /* Opens <folder>/<stem>.safetensors, or the shards that
- * <folder>/<stem>.safetensors.index.json names. On failure nothing stays open. */
+ * <folder>/<stem>.safetensors.index.json names; ERR_FORMAT when both are there and the
+ * index names other files. On failure nothing stays open. */
 enum err_code weight_files_open(struct weight_files *files,
                                 const char *folder,
                                 const char *stem,
@@ -42,12 +44,20 @@ struct weight_place {
     const struct tensor *tensor;
 };
 
-/* ERR_NOT_FOUND when no file has a tensor of that name, ERR_FORMAT when its shape is
- * another, ERR_UNSUPPORTED when its type is not F32, F16 or BF16. */
+/* ERR_NOT_FOUND when no file has a tensor of that name, ERR_FORMAT when two have one or
+ * its shape is another, ERR_UNSUPPORTED when its type is not F32, F16 or BF16. */
 enum err_code weight_files_find(const struct weight_files *files,
                                 const char *name,
                                 const struct tensor_shape *shape,
                                 struct weight_place *place,
+                                struct err *err);
+
+/* Reads the tensor's bytes as they are in the file to `raw`, which has room for them, and
+ * adds its name, type, length and bytes to *digest. ERR_FORMAT when a value is NaN or
+ * infinite. */
+enum err_code weight_place_read(const struct weight_place *place,
+                                struct digest *digest,
+                                void *raw,
                                 struct err *err);
 
 #endif

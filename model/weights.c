@@ -4,7 +4,6 @@
 #include "base/size.h"
 #include "model/weight_files.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -87,6 +86,19 @@ enum err_code weights_check(const struct weights *weights, struct err *err)
     return err_set(err, weights->err.code, "%s", weights->err.message);
 }
 
+void weights_refuse(struct weights *weights, const char *format, ...)
+{
+    struct err *err = &weights->err;
+    if (err->code != ERR_OK)
+        return;
+    va_list ap;
+    va_start(ap, format);
+    err->code = ERR_FORMAT;
+    (void)vsnprintf(err->message, sizeof(err->message), format, ap);
+    va_end(ap);
+    (void)err_prefix(err, ERR_FORMAT, "%s", weights->files.folder);
+}
+
 void weights_prefix(struct weights *weights, const char *format, ...)
 {
     va_list ap;
@@ -95,40 +107,9 @@ void weights_prefix(struct weights *weights, const char *format, ...)
     va_end(ap);
 }
 
-static bool all_finite(enum dtype dtype, const void *data, size_t n)
-{
-    if (dtype == DTYPE_F32) {
-        const float *values = data;
-        for (size_t i = 0; i < n; i++) {
-            if (!isfinite(values[i]))
-                return false;
-        }
-        return true;
-    }
-    /* All exponent bits set: infinity or NaN, in both 16-bit types. */
-    uint16_t exponent = dtype == DTYPE_BF16 ? 0x7F80 : 0x7C00;
-    const uint16_t *values = data;
-    for (size_t i = 0; i < n; i++) {
-        if ((values[i] & exponent) == exponent)
-            return false;
-    }
-    return true;
-}
-
-/* Reads the tensor's bytes to `raw` and looks at them. */
 static bool read_raw(struct weights *weights, const struct weight_place *place, void *raw)
 {
-    const struct tensor *tensor = place->tensor;
-    if (safetensors_read(place->file, tensor, raw, &weights->err) != ERR_OK)
-        return false;
-    digest_add(weights->digest, tensor->name, strlen(tensor->name));
-    digest_add(weights->digest, raw, tensor->bytes);
-    if (!all_finite(tensor->dtype, raw, tensor->elements)) {
-        (void)err_set(&weights->err, ERR_FORMAT, "%s: tensor %s holds NaN or infinity",
-                      safetensors_path(place->file), tensor->name);
-        return false;
-    }
-    return true;
+    return weight_place_read(place, weights->digest, raw, &weights->err) == ERR_OK;
 }
 
 /* A tensor that a model wants, and how it is kept: as the file has it, as float32, or

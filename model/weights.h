@@ -49,6 +49,10 @@ void weights_close_files(struct weights *weights);
 /* The first failure so far, if any. */
 enum err_code weights_check(const struct weights *weights, struct err *err);
 
+/* Remembers a failure of the caller's own checks, with the folder's path before it. */
+void weights_refuse(struct weights *weights, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* The next tensors' names begin with this, as printf has it. */
 void weights_prefix(struct weights *weights, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -14,10 +14,11 @@ static float unshifted_time(unsigned i, unsigned steps)
 }
 
 /* scheduling_flow_match_euler_discrete.py, set_timesteps: a Python float that meets a
- * float32 array is rounded to float32 first, so every operation here is float32's. */
+ * float32 array is rounded to float32 first, so every operation here is float32's. Unlike
+ * there, roundings (of a shift of 0.2, say) do not lead beyond 1, where all is noise. */
 static float static_shift(double shift, float t)
 {
-    return (float)shift * t / (1.0f + (float)(shift - 1.0) * t);
+    return fminf((float)shift * t / (1.0f + (float)(shift - 1.0) * t), 1.0f);
 }
 
 /* _time_shift_exponential has strength = e^mu, _time_shift_linear mu; their exponent
@@ -49,26 +50,29 @@ training_time(const struct diffusion_schedule *schedule, unsigned i, unsigned st
     return (size_t)nearbyint((double)all - i * ((double)all / steps)) - 1;
 }
 
-static void
-diffusion_times(const struct diffusion_schedule *schedule, unsigned steps, float *times)
+/* What the shift of a flow's times is made with. */
+static double
+shift_strength(const struct scheduler_config *config, unsigned steps, size_t tokens)
 {
-    for (unsigned i = 0; i < steps; i++)
-        times[i] = (float)schedule->times[training_time(schedule, i, steps)];
+    if (!config->dynamic_shift)
+        return config->shift;
+    const double mu = schedule_empirical_mu(tokens, steps);
+    return config->type == TIME_SHIFT_EXPONENTIAL ? exp(mu) : mu;
 }
 
-static void flow_times(const struct scheduler_config *config,
-                       unsigned steps,
-                       size_t tokens,
-                       float *times)
+/* The time at which step i begins; for i = steps that of the image. */
+static float step_time(const struct scheduler_config *config,
+                       double strength,
+                       unsigned i,
+                       unsigned steps)
 {
-    double strength = schedule_empirical_mu(tokens, steps);
-    if (config->type == TIME_SHIFT_EXPONENTIAL)
-        strength = exp(strength);
-    for (unsigned i = 0; i < steps; i++) {
-        const float t = unshifted_time(i, steps);
-        times[i] = config->dynamic_shift ? dynamic_shift(strength, t)
-                                         : static_shift(config->shift, t);
-    }
+    if (i == steps)
+        return 0.0f;
+    if (config->is_diffusion)
+        return (float)
+            config->diffusion.times[training_time(&config->diffusion, i, steps)];
+    const float t = unshifted_time(i, steps);
+    return config->dynamic_shift ? dynamic_shift(strength, t) : static_shift(strength, t);
 }
 
 void schedule_times(const struct scheduler_config *config,
@@ -77,11 +81,23 @@ void schedule_times(const struct scheduler_config *config,
                     float *times)
 {
     assert(steps > 0);
-    if (config->is_diffusion)
-        diffusion_times(&config->diffusion, steps, times);
-    else
-        flow_times(config, steps, tokens, times);
-    times[steps] = 0.0f;
+    const double strength = shift_strength(config, steps, tokens);
+    for (unsigned i = 0; i <= steps; i++)
+        times[i] = step_time(config, strength, i, steps);
+}
+
+bool schedule_falls(const struct scheduler_config *config, unsigned steps, size_t tokens)
+{
+    assert(steps > 0);
+    const double strength = shift_strength(config, steps, tokens);
+    float before = 2.0f; /* above all times */
+    for (unsigned i = 0; i <= steps; i++) {
+        const float t = step_time(config, strength, i, steps);
+        if (!(t < before)) /* written so that a NaN fails */
+            return false;
+        before = t;
+    }
+    return true;
 }
 
 float schedule_noise_scale(const struct scheduler_config *config, float t)

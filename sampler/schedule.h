@@ -9,6 +9,7 @@
 
 #include "model/scheduler_config.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Fills times[0 .. steps]. Equals, in float32, what diffusers' klein pipeline hands to
@@ -24,6 +25,12 @@ void schedule_times(const struct scheduler_config *config,
                     unsigned steps,
                     size_t tokens,
                     float *times);
+
+/* Whether each of these times is below the one before it, as solvers need. The
+ * reference's dynamic shifts do not see to that: with e^mu so large that float32 does not
+ * tell the first times apart (100 steps of 71,000 tokens), or a linear mu below 0 (300
+ * steps of few), it steps by nothing, or backwards. */
+bool schedule_falls(const struct scheduler_config *config, unsigned steps, size_t tokens);
 
 /* By what normal noise is scaled to be the state at the first time t: 1 for a flow; for a
  * diffusion model, whose z is noise of variance 1 there, 1 / (a + s). */

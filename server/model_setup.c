@@ -63,6 +63,7 @@ struct request_limits model_setup_limits(const struct model_setup *setup,
         .max_steps = (unsigned)options->max_steps,
         .max_pixels = setup->plan.limits.max_pixels,
         .patch = info->patch,
+        .scheduler = &info->scheduler,
         .is_distilled = info->is_distilled,
         .defaults =
             {

@@ -167,7 +167,8 @@ CHECKPOINTS = {
         sluice={"name": "two-taps", "steps": 3, "guidance": 1.0, "width": 48,
                 "height": 80, "max_pixels": 16384, "text_taps": [1, 3]},
     ),
-    # One head, several blocks of both kinds, a linear dynamic shift.
+    # One head, several blocks of both kinds, a linear dynamic shift, a tap behind the last
+    # layer.
     "one-head": Checkpoint(
         seed=15,
         transformer=dict(in_channels=20, num_attention_heads=1, attention_head_dim=32,
@@ -179,9 +180,9 @@ CHECKPOINTS = {
         vae=levels(4, 4, 8, decoder=(4, 8, 12), latent_channels=5, layers_per_block=1,
                    norm_num_groups=1),
         scheduler={**DYNAMIC_SHIFT, "time_shift_type": "linear"},
-        text_tokens=24, text_taps=(1, 4, 7), dtypes=all_of(torch.bfloat16),
+        text_tokens=24, text_taps=(1, 4, 8), dtypes=all_of(torch.bfloat16),
         sluice={"name": "one-head", "steps": 8, "guidance": 4.0, "width": 64,
-                "height": 64, "text_taps": [1, 4, 7]},
+                "height": 64, "text_taps": [1, 4, 8]},
     ),
 }
 

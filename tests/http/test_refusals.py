@@ -150,6 +150,13 @@ class RefusalsTest(unittest.TestCase):
             self.assertEqual(answer.status, 422)
             self.assertEqual(server.post({"width": 64, "height": 64, "steps": 5}).status, 200)
 
+    def test_steps_that_the_model_does_not_tell_apart(self):
+        """Of one-head's few tokens, 300 linearly shifted times run backwards."""
+        with Server(tiny("one-head"), "--max-steps", "1000") as server:
+            answer = server.post({**CAT, "steps": 300})
+            self.check(answer, 422, "invalid-request", "steps", "64 x 64")
+            self.assertEqual(server.post({**CAT, "steps": 200}).status, 200)
+
     def test_body_too_large(self):
         fits = json.dumps(CAT).encode().ljust(MAX_BODY)
         self.assertEqual(self.server.picture(fits), self.expected)

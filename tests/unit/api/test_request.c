@@ -1,6 +1,7 @@
 #include "api/request_json.h"
 #include "api/request_query.h"
 #include "base/text.h"
+#include "model/scheduler_config.h"
 #include "tests/check.h"
 
 #include <jansson.h>
@@ -30,6 +31,12 @@ static const struct request_limits default_limits = {
         {.steps = 20, .width = 128, .height = 128, .guidance = 3, .solver = SOLVER_EULER},
 };
 
+/* A case's limits may name the dynamic shift of the model. */
+static const struct scheduler_config exponential = {.dynamic_shift = true,
+                                                    .type = TIME_SHIFT_EXPONENTIAL},
+                                     linear = {.dynamic_shift = true,
+                                               .type = TIME_SHIFT_LINEAR};
+
 static char *read_case(const char *name, const char *file, size_t *length)
 {
     char path[1024], *data;
@@ -52,6 +59,9 @@ static struct request_limits read_limits(json_t *object)
             limits.max_pixels = (size_t)json_integer_value(value);
         else if (strcmp(key, "patch") == 0)
             limits.patch = (size_t)json_integer_value(value);
+        else if (strcmp(key, "dynamic_shift") == 0)
+            limits.scheduler =
+                strcmp(json_string_value(value), "linear") == 0 ? &linear : &exponential;
         else if (strcmp(key, "allows_previews") == 0)
             limits.allows_previews = json_is_true(value);
         else {

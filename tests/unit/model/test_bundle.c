@@ -1,6 +1,7 @@
 /* What a folder is said to hold, its digest, and every way in which a folder is refused:
  * with the file's path and what was expected. */
 #include "model/bundle.h"
+#include "model/safetensors.h"
 #include "tests/check.h"
 #include "tests/lib/model_folder.h"
 
@@ -203,6 +204,15 @@ static const struct change {
     {"text_encoder/config.json", "qwen3", "qwen2", "model_type is \"qwen2\""},
     {"text_encoder/config.json", "\"hidden_act\": \"silu\"", "\"hidden_act\": \"gelu\"",
      "hidden_act: only silu"},
+    {"text_encoder/config.json", "\"rope_theta\": 1000000.0", "\"rope_theta\": 0",
+     "rope_parameters.rope_theta: expected a number from 1 to 1e+12"},
+    {"text_encoder/config.json", "\"rope_type\": \"default\"",
+     "\"rope_type\": \"yarn\", \"factor\": 4.0, \"type\": \"default\"",
+     "rope_parameters: rope_type is \"yarn\", only \"default\" is supported"},
+    {"text_encoder/config.json", "\"rope_type\": \"default\"", "\"type\": \"linear\"",
+     "rope_parameters: rope_type is \"linear\""},
+    {"text_encoder/config.json", "\"sliding_window\": null",
+     "\"rope_scaling\": {\"rope_type\": \"default\"}", "rope_scaling: only null"},
     {"text_encoder/config.json", "\"attention_bias\": false", "\"attention_bias\": true",
      "attention_bias: only false"},
     {"text_encoder/config.json", "\"num_key_value_heads\": 1",
@@ -221,6 +231,12 @@ static const struct change {
      "bn.running_mean has shape [12], expected [16]"},
     {"vae/config.json", "    9,\n    9\n", "    9\n",
      "decoder_block_out_channels has 3 levels, block_out_channels 4"},
+    {"vae/config.json", "\"act_fn\": \"silu\"", "\"act_fn\": \"gelu\"",
+     "act_fn: only silu"},
+    {"vae/config.json", "    \"UpDecoderBlock2D\"\n", "    \"AttnUpDecoderBlock2D\"\n",
+     "up_block_types[3] is \"AttnUpDecoderBlock2D\", expected \"UpDecoderBlock2D\""},
+    {"vae/config.json", "    \"UpDecoderBlock2D\",\n", "",
+     "up_block_types: expected a list of 4 strings"},
     {"vae/config.json", "AutoencoderKLFlux2", "AutoencoderKL", "_class_name is"},
     {"tokenizer/tokenizer.json", "\"id\": 319", "\"id\": 320",
      "tokenizer.json has ids up to 320, text_encoder/config.json a vocab_size of 320"},
@@ -303,18 +319,58 @@ static void test_bad_weights(void)
         expect_refusal(folder, files[i], "the header claims");
         folder_remove(folder);
     }
+}
 
-    /* A value that is no number is found when it is read. */
+/* What is wrong with a value is found when it is read. */
+static void expect_load_failure(const char *folder, const char *file, const char *part)
+{
     struct err err = {0};
-    struct stat st;
-    model_folder_create(folder, GOLDEN("f32"));
-    CHECK(stat(folder_path(folder, files[1], path), &st) == 0);
-    model_folder_overwrite(folder, files[1], (size_t)st.st_size - 4, "\0\0\xC0\x7F", 4);
     struct bundle *bundle = open_good(folder);
     CHECK(bundle_load(bundle, &err) == ERR_FORMAT);
-    CHECK(strstr(err.message, "holds NaN or infinity") != NULL);
-    CHECK(strstr(err.message, files[1]) != NULL);
+    if (strstr(err.message, part) == NULL || strstr(err.message, file) == NULL) {
+        (void)fprintf(stderr, "'%s', expected '%s' and '%s'\n", err.message, file, part);
+        exit(1);
+    }
     bundle_destroy(bundle);
+}
+
+/* Where the i-th value of a float32 tensor stands in its file. */
+static size_t place_of_value(const char *path, const char *name, size_t i)
+{
+    struct safetensors *file;
+    struct err err;
+    CHECK_OK(safetensors_open(&file, path, &err), err);
+    const struct tensor *tensor = safetensors_find(file, name);
+    CHECK(tensor != NULL && tensor->dtype == DTYPE_F32 && i < tensor->elements);
+    const size_t place = (size_t)tensor->offset + i * sizeof(float);
+    safetensors_close(file);
+    return place;
+}
+
+static void test_bad_weight_values(void)
+{
+    static const char transformer[] = "transformer/diffusion_pytorch_model.safetensors",
+                      vae[] = "vae/diffusion_pytorch_model.safetensors";
+    const float negative = -1.0f, zero = 0.0f;
+    char folder[FOLDER_PATH_SIZE], path[FOLDER_PATH_SIZE];
+    struct stat st;
+    model_folder_create(folder, GOLDEN("f32"));
+    CHECK(stat(folder_path(folder, transformer, path), &st) == 0);
+    model_folder_overwrite(folder, transformer, (size_t)st.st_size - 4, "\0\0\xC0\x7F",
+                           4);
+    expect_load_failure(folder, transformer, "holds NaN or infinity");
+    folder_remove(folder);
+
+    model_folder_create(folder, GOLDEN("f32"));
+    const size_t place =
+        place_of_value(folder_path(folder, vae, path), "bn.running_var", 5);
+    model_folder_overwrite(folder, vae, place, &negative, sizeof(negative));
+    expect_load_failure(folder, "/vae: ",
+                        "tensor bn.running_var: value 5 is -1, expected one whose sum "
+                        "with batch_norm_eps (0.0001) is above 0");
+    model_folder_overwrite(folder, vae, place, &zero, sizeof(zero));
+    char digest[DIGEST_TEXT_SIZE];
+    load_digest(folder, digest);
     folder_remove(folder);
 }
 
@@ -329,5 +385,6 @@ int main(void)
     test_bad_values();
     test_missing_files();
     test_bad_weights();
+    test_bad_weight_values();
     return 0;
 }

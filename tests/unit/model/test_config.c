@@ -60,8 +60,9 @@ static void test_good_values(void)
 {
     static const char *const text =
         "{\"n\": 12, \"x\": 2.5, \"yes\": true, \"no\": false, \"s\": \"word\","
-        " \"null\": null, \"list\": [3, 1, 2], \"class\": [\"library\", \"Class\"],"
-        " \"nested\": {\"theta\": 7, \"null\": null}}";
+        " \"null\": null, \"list\": [3, 1, 2], \"same\": [\"word\", \"word\"], "
+        "\"class\": [\"library\", \"Class\"],"
+        " \"nested\": {\"theta\": 7, \"s\": \"in\", \"null\": null}}";
     struct config c = open_text(text);
     size_t values[3] = {0};
     CHECK(config_size(&c, "n", 12, 12) == 12);
@@ -80,11 +81,21 @@ static void test_good_values(void)
     CHECK(config_sizes(&c, "list", 1, 3, values, 3) == 3);
     CHECK(values[0] == 3 && values[1] == 1 && values[2] == 2);
     CHECK(config_sizes(&c, "none", 1, 3, values, 3) == 0);
+    config_expect_texts(&c, "same", "word", 2);
+    config_expect_texts(&c, "none", "word", 2);
+    config_expect_texts(&c, "null", "word", 2);
     CHECK(strcmp(config_class(&c, "class"), "Class") == 0);
-    CHECK(fabs(config_nested_number_or(&c, "nested", "theta", 1.0) - 7.0) < 1e-15);
-    CHECK(fabs(config_nested_number_or(&c, "nested", "none", 1.5) - 1.5) < 1e-15);
-    CHECK(fabs(config_nested_number_or(&c, "nested", "null", 1.5) - 1.5) < 1e-15);
-    CHECK(fabs(config_nested_number_or(&c, "none", "theta", 1.5) - 1.5) < 1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "nested", "theta", 1.0, 7.0, 1.0) - 7.0) <
+          1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "nested", "none", 1.0, 7.0, 1.5) - 1.5) <
+          1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "nested", "null", 1.0, 7.0, 1.5) - 1.5) <
+          1e-15);
+    CHECK(fabs(config_nested_number_or(&c, "none", "theta", 1.0, 7.0, 1.5) - 1.5) <
+          1e-15);
+    CHECK(strcmp(config_nested_text_or(&c, "nested", "s", "other"), "in") == 0);
+    CHECK(strcmp(config_nested_text_or(&c, "nested", "null", "other"), "other") == 0);
+    CHECK(strcmp(config_nested_text_or(&c, "none", "s", "other"), "other") == 0);
     CHECK(config_has(&c, "n") && !config_has(&c, "null") && !config_has(&c, "none"));
     CHECK(config_check(&c, NULL) == ERR_OK);
     config_close(&c);
@@ -127,6 +138,11 @@ static void read_sizes(struct config *c)
     CHECK(config_sizes(c, "v", 2, 9, values, 2) == 0);
 }
 
+static void expect_texts(struct config *c)
+{
+    config_expect_texts(c, "v", "Good", 2);
+}
+
 static void read_class(struct config *c)
 {
     CHECK(config_class(c, "v") == NULL);
@@ -134,61 +150,76 @@ static void read_class(struct config *c)
 
 static void read_nested(struct config *c)
 {
-    (void)config_nested_number_or(c, "v", "theta", 1.0);
+    CHECK(fabs(config_nested_number_or(c, "v", "theta", 1.0, 7.0, 1.5) - 1.5) < 1e-15);
 }
+
+static void read_nested_text(struct config *c)
+{
+    CHECK(strcmp(config_nested_text_or(c, "v", "s", "other"), "other") == 0);
+}
+
+static const struct bad_value {
+    void (*read)(struct config *);
+    const char *value, *part;
+} bad_values[] = {
+    {read_size, NULL, "v is missing"},
+    {read_size, "null", "v is missing"},
+    {read_size, "1", "v: expected an integer from 2 to 9"},
+    {read_size, "10", "from 2 to 9"},
+    {read_size, "-3", "from 2 to 9"},
+    {read_size, "9223372036854775807", "from 2 to 9"},
+    {read_size, "4.0", "expected an integer"},
+    {read_size, "\"4\"", "expected an integer"},
+    {read_size, "true", "expected an integer"},
+    {read_size_or, "1", "from 2 to 9"},
+    {read_size_or, "[4]", "expected an integer"},
+    {read_number, "0.4", "v: expected a number from 0.5 to 2"},
+    {read_number, "2.1", "a number from 0.5 to 2"},
+    {read_number, "\"1\"", "a number"},
+    {read_number, "1e308", "a number"},
+    {read_flag, "1", "v: expected true or false"},
+    {read_flag, "\"true\"", "true or false"},
+    {read_text, "1", "v: expected a string"},
+    {read_text, "[\"a\"]", "a string"},
+    {expect_text, NULL, "v is missing, expected \"Good\""},
+    {expect_text, "\"Bad\"", "v is \"Bad\", expected \"Good\""},
+    {expect_text, "7", "expected a string"},
+    {read_sizes, "[]", "a list of 1 to 2 integers"},
+    {read_sizes, "[3, 3, 3]", "a list of 1 to 2 integers"},
+    {read_sizes, "3", "a list of 1 to 2 integers"},
+    {read_sizes, "[3, 10]", "v[1]: expected an integer from 2 to 9"},
+    {read_sizes, "[3, \"4\"]", "v[1]: expected an integer"},
+    {expect_texts, "\"Good\"", "v: expected a list of 2 strings"},
+    {expect_texts, "[]", "v: expected a list of 2 strings"},
+    {expect_texts, "[\"Good\", \"Good\", \"Good\"]", "a list of 2 strings"},
+    {expect_texts, "[\"Good\", \"Bad\"]", "v[1] is \"Bad\", expected \"Good\""},
+    {expect_texts, "[7, \"Good\"]", "v[0] is \"no string\", expected \"Good\""},
+    {read_class, NULL, "v: expected [library, class]"},
+    {read_class, "[\"one\"]", "v: expected [library, class]"},
+    {read_class, "[\"one\", 2]", "v: expected [library, class]"},
+    {read_class, "\"one\"", "v: expected [library, class]"},
+    {read_nested, "{\"theta\": \"x\"}", "v.theta: expected a number from 1 to 7"},
+    {read_nested, "{\"theta\": 0}", "v.theta: expected a number from 1 to 7"},
+    {read_nested, "{\"theta\": 7.5}", "v.theta: expected a number from 1 to 7"},
+    {read_nested, "[7]", "v: expected an object"},
+    {read_nested_text, "{\"s\": 7}", "v.s: expected a string"},
+};
 
 /* A failure by name and expectation, with the file's path in front. */
 static void test_bad_values(void)
 {
-    static const struct {
-        void (*read)(struct config *);
-        const char *value, *part;
-    } cases[] = {
-        {read_size, NULL, "v is missing"},
-        {read_size, "null", "v is missing"},
-        {read_size, "1", "v: expected an integer from 2 to 9"},
-        {read_size, "10", "from 2 to 9"},
-        {read_size, "-3", "from 2 to 9"},
-        {read_size, "9223372036854775807", "from 2 to 9"},
-        {read_size, "4.0", "expected an integer"},
-        {read_size, "\"4\"", "expected an integer"},
-        {read_size, "true", "expected an integer"},
-        {read_size_or, "1", "from 2 to 9"},
-        {read_size_or, "[4]", "expected an integer"},
-        {read_number, "0.4", "v: expected a number from 0.5 to 2"},
-        {read_number, "2.1", "a number from 0.5 to 2"},
-        {read_number, "\"1\"", "a number"},
-        {read_number, "1e308", "a number"},
-        {read_flag, "1", "v: expected true or false"},
-        {read_flag, "\"true\"", "true or false"},
-        {read_text, "1", "v: expected a string"},
-        {read_text, "[\"a\"]", "a string"},
-        {expect_text, NULL, "v is missing, expected \"Good\""},
-        {expect_text, "\"Bad\"", "v is \"Bad\", expected \"Good\""},
-        {expect_text, "7", "expected a string"},
-        {read_sizes, "[]", "a list of 1 to 2 integers"},
-        {read_sizes, "[3, 3, 3]", "a list of 1 to 2 integers"},
-        {read_sizes, "3", "a list of 1 to 2 integers"},
-        {read_sizes, "[3, 10]", "v[1]: expected an integer from 2 to 9"},
-        {read_sizes, "[3, \"4\"]", "v[1]: expected an integer"},
-        {read_class, NULL, "v: expected [library, class]"},
-        {read_class, "[\"one\"]", "v: expected [library, class]"},
-        {read_class, "[\"one\", 2]", "v: expected [library, class]"},
-        {read_class, "\"one\"", "v: expected [library, class]"},
-        {read_nested, "{\"theta\": \"x\"}", "v.theta: expected a number"},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++) {
         char text[128];
         struct err err = {0};
-        if (cases[i].value == NULL)
+        if (bad_values[i].value == NULL)
             (void)snprintf(text, sizeof(text), "{}");
         else
-            (void)snprintf(text, sizeof(text), "{\"v\": %s}", cases[i].value);
+            (void)snprintf(text, sizeof(text), "{\"v\": %s}", bad_values[i].value);
         struct config config = open_text(text);
-        cases[i].read(&config);
+        bad_values[i].read(&config);
         CHECK(config_check(&config, &err) == ERR_FORMAT && err.code == ERR_FORMAT);
         CHECK(strstr(err.message, "config.json: ") != NULL);
-        CHECK(strstr(err.message, cases[i].part) != NULL);
+        CHECK(strstr(err.message, bad_values[i].part) != NULL);
         config_close(&config);
     }
 }

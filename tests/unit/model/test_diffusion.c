@@ -66,6 +66,10 @@ static void test_refusals(void)
          "\"rescale_betas_zero_snr\": true}",
          "rescale_betas_zero_snr: nothing of an image is left"},
         {"{\"_class_name\": \"DDIMScheduler\", \"clip_sample\": false, "
+         "\"set_alpha_to_one\": false}",
+         "set_alpha_to_one: only true is supported: the last step leads to the image "
+         "itself (absent means true)"},
+        {"{\"_class_name\": \"DDIMScheduler\", \"clip_sample\": false, "
          "\"num_train_timesteps\": 4000}",
          "num_train_timesteps: only 1000"},
     };
@@ -82,6 +86,19 @@ static void test_refusals(void)
         }
         folder_remove(folder);
     }
+}
+
+/* DDPMScheduler does not read it, and may keep it from a file of the other's. */
+static void test_left_over(void)
+{
+    char folder[FOLDER_PATH_SIZE];
+    struct bundle *bundle = NULL;
+    struct err err;
+    create_folder(folder, "{\"_class_name\": \"DDPMScheduler\", \"clip_sample\": false, "
+                          "\"set_alpha_to_one\": false}");
+    CHECK_OK(open_folder(&bundle, folder, &err), err);
+    bundle_destroy(bundle);
+    folder_remove(folder);
 }
 
 static struct bundle *load(const char *folder)
@@ -225,6 +242,7 @@ int main(void)
 {
     bundle_init();
     test_refusals();
+    test_left_over();
     check_prediction("epsilon");
     check_prediction("v_prediction");
     check_prediction("sample");

@@ -1,10 +1,11 @@
-/* One file or the shards that an index names, as one set of tensors; and every way in
- * which an index can be wrong. */
+/* One file or the shards that an index names, as one set of tensors; every way in which
+ * an index can be wrong; and what of a tensor goes into a digest. */
 #include "model/weight_files.h"
 #include "tests/check.h"
 #include "tests/lib/folder.h"
 #include "tests/lib/tensor_file.h"
 
+#include <stdint.h>
 #include <string.h>
 
 static char folder[FOLDER_PATH_SIZE];
@@ -52,14 +53,28 @@ static void test_shards(void)
     weight_files_close(&files);
     CHECK(files.n == 0);
     weight_files_close(&files);
+}
 
-    /* A whole file comes before an index. */
-    write_shard("m.safetensors", "a", 3.0f);
+/* A name in two shards is refused, whatever the index says, when it is asked for. */
+static void test_twice(void)
+{
+    const float values[] = {5.0f, 5.0f};
+    const struct tensor_entry entries[] = {{"a", "F32", "[2]", values, sizeof(values)},
+                                           {"d", "F32", "[2]", values, sizeof(values)}};
+    const struct tensor_shape shape = {1, {2}};
+    struct weight_files files;
+    struct weight_place place = {0};
+    struct err err;
+    tensor_file_write(folder, "s-4", entries, 2);
+    folder_write_text(folder, "m.safetensors.index.json",
+                      "{\"weight_map\": {\"a\": \"s-1\", \"d\": \"s-4\"}}");
     CHECK_OK(weight_files_open(&files, folder, "m", &err), err);
-    CHECK(files.n == 1);
-    expect_number(&files, "a", 3.0f);
+    expect_number(&files, "d", 5.0f);
+    CHECK(weight_files_find(&files, "a", &shape, &place, &err) == ERR_FORMAT);
+    CHECK(strstr(err.message, "s-1: tensor a is in s-4 too, expected in one file") !=
+          NULL);
+    CHECK(place.file == NULL && place.tensor == NULL);
     weight_files_close(&files);
-    folder_delete(folder, "m.safetensors");
 }
 
 static void expect_bad_index(const char *text, enum err_code code, const char *part)
@@ -75,6 +90,32 @@ static void expect_bad_index(const char *text, enum err_code code, const char *p
     }
     CHECK(files.n == 0);
     CHECK(weight_files_open(&files, folder, "m", NULL) == code);
+}
+
+/* A whole file and an index: the index may name the file, but nothing else. */
+static void test_both(void)
+{
+    struct weight_files files;
+    struct err err;
+    write_shard("m.safetensors", "a", 3.0f);
+    folder_write_text(folder, "m.safetensors.index.json",
+                      "{\"weight_map\": {\"a\": \"m.safetensors\"}}");
+    CHECK_OK(weight_files_open(&files, folder, "m", &err), err);
+    CHECK(files.n == 1);
+    expect_number(&files, "a", 3.0f);
+    weight_files_close(&files);
+
+    static const char *const others[] = {
+        "{\"weight_map\": {\"a\": \"m.safetensors\", \"b\": \"s-2\"}}",
+        "{\"weight_map\": {\"a\": \"s-9\"}}",
+        "{\"weight_map\": {\"a\": 1}}",
+    };
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        expect_bad_index(others[i], ERR_FORMAT,
+                         ": m.safetensors is there, and m.safetensors.index.json, which "
+                         "names other files");
+    expect_bad_index("{\"weight_map\": ", ERR_FORMAT, "");
+    folder_delete(folder, "m.safetensors");
 }
 
 static void test_bad_indices(void)
@@ -134,13 +175,62 @@ static void test_nothing_there(void)
     CHECK(strstr(err.message, "m.safetensors: 5 bytes, expected at least 8") != NULL);
 }
 
+/* What reading n 16-bit tensors of the file, in this order, adds to a digest. */
+static void
+digest_of(const struct tensor_entry *entries, size_t n, char text[DIGEST_TEXT_SIZE])
+{
+    struct weight_files files;
+    struct digest digest;
+    struct err err;
+    uint16_t raw[16];
+    tensor_file_write(folder, "m.safetensors", entries, n);
+    CHECK_OK(weight_files_open(&files, folder, "m", &err), err);
+    digest_init(&digest);
+    for (size_t i = 0; i < n; i++) {
+        const struct tensor_shape shape = {1, {entries[i].bytes / 2}};
+        struct weight_place place;
+        CHECK_OK(weight_files_find(&files, entries[i].name, &shape, &place, &err), err);
+        CHECK_OK(weight_place_read(&place, &digest, raw, &err), err);
+        CHECK(memcmp(raw, entries[i].data, entries[i].bytes) == 0);
+    }
+    digest_finish(&digest, text);
+    weight_files_close(&files);
+}
+
+/* Files whose names and bytes are the same one after the other. */
+static void test_digest(void)
+{
+    static const struct {
+        struct tensor_entry entries[2];
+        size_t n;
+    } models[] = {
+        {{{"a", "F16", "[2]", "bcde", 4}, {"f", "F16", "[2]", "ghij", 4}}, 2},
+        {{{"a", "BF16", "[2]", "bcde", 4}, {"f", "F16", "[2]", "ghij", 4}}, 2},
+        {{{"abc", "F16", "[1]", "de", 2}, {"f", "F16", "[2]", "ghij", 4}}, 2},
+        {{{"a", "F16", "[7]", "bcdef\0F16\0ghij", 14}}, 1},
+    };
+    enum { COUNT = sizeof(models) / sizeof(models[0]) };
+    char texts[COUNT][DIGEST_TEXT_SIZE], again[DIGEST_TEXT_SIZE];
+    folder_delete(folder, "m.safetensors.index.json");
+    for (size_t i = 0; i < COUNT; i++) {
+        digest_of(models[i].entries, models[i].n, texts[i]);
+        digest_of(models[i].entries, models[i].n, again);
+        CHECK(strcmp(texts[i], again) == 0);
+        for (size_t j = 0; j < i; j++)
+            CHECK(strcmp(texts[i], texts[j]) != 0);
+    }
+}
+
 int main(void)
 {
     folder_create(folder);
     test_shards();
+    test_twice();
+    test_both();
     test_bad_indices();
     test_too_many();
     test_nothing_there();
+    test_digest();
     folder_remove(folder);
     return 0;
 }

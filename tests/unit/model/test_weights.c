@@ -199,6 +199,15 @@ expect_failure(const struct weights *weights, enum err_code code, const char *pa
     CHECK(weights_check(weights, NULL) == code);
 }
 
+static void test_own_refusal(void)
+{
+    struct weights *weights = open_weights();
+    weights_refuse(weights, "value %d is %s", 3, "odd");
+    weights_refuse(weights, "another");
+    expect_failure(weights, ERR_FORMAT, ": value 3 is odd");
+    weights_close(weights);
+}
+
 static void test_refusals(void)
 {
     const float *vector = (const float *)&file;
@@ -368,6 +377,7 @@ int main(void)
     test_values_and_totals();
     test_distinct_shapes();
     test_refusals();
+    test_own_refusal();
     test_types();
     test_not_finite();
     test_changes_in_between();

@@ -84,9 +84,60 @@ static void test_times_fall_from_one_to_zero(void)
     }
 }
 
+/* Also where the first time's roundings would lead beyond 1 (0.2, 0.4, 2.9985). */
+static void test_static_shifts_begin_at_one(void)
+{
+    static const double shifts[] = {0.001, 0.2, 0.4, 1.0, 2.9985, 3.0, 1000.0};
+    static float times[1001];
+    for (size_t i = 0; i < sizeof(shifts) / sizeof(shifts[0]); i++) {
+        const struct scheduler_config config = {.shift = shifts[i]};
+        for (unsigned steps = 1; steps <= 1000; steps += 37) {
+            schedule_times(&config, steps, 64, times);
+            CHECK(times[0] <= 1.0f && times[0] > 0.999f);
+            CHECK(schedule_falls(&config, steps, 64));
+        }
+    }
+}
+
+/* schedule_falls against the times themselves, where they fall and where they do not. */
+static void test_falls(void)
+{
+    static const struct {
+        enum time_shift type;
+        unsigned steps;
+        size_t tokens;
+        bool falls;
+    } cases[] = {
+        {TIME_SHIFT_EXPONENTIAL, 100, 64, true},
+        {TIME_SHIFT_EXPONENTIAL, 1000, 50000, true},
+        {TIME_SHIFT_EXPONENTIAL, 1000, 60000, false},
+        {TIME_SHIFT_EXPONENTIAL, 20, 72361, true},
+        {TIME_SHIFT_EXPONENTIAL, 100, 72361, false},
+        {TIME_SHIFT_EXPONENTIAL, 1, 522000, false}, /* infinite */
+        {TIME_SHIFT_LINEAR, 200, 64, true},
+        {TIME_SHIFT_LINEAR, 300, 64, false}, /* below 0 */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        static float times[1001];
+        const struct scheduler_config config = {.dynamic_shift = true,
+                                                .type = cases[i].type};
+        const unsigned steps = cases[i].steps;
+        schedule_times(&config, steps, cases[i].tokens, times);
+        bool falls = times[0] <= 1.0f;
+        for (unsigned k = 0; k < steps; k++)
+            falls = falls && times[k] > times[k + 1];
+        CHECK(falls == cases[i].falls);
+        CHECK(schedule_falls(&config, steps, cases[i].tokens) == falls);
+    }
+    const struct scheduler_config plain = {.shift = 3.0};
+    CHECK(schedule_falls(&plain, 1000, (size_t)1 << 24));
+}
+
 int main(void)
 {
     test_golden_cases();
     test_times_fall_from_one_to_zero();
+    test_static_shifts_begin_at_one();
+    test_falls();
     return 0;
 }
