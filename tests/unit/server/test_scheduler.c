@@ -249,7 +249,7 @@ static unsigned least_steps, all_most_steps;
 static void note_range(struct simulation *s, const struct job *job)
 {
     (void)s;
-    if (job->state != JOB_DONE)
+    if (job->state != JOB_DONE || job->first->images == 1)
         return;
     least_steps = job->facts.steps < least_steps ? job->facts.steps : least_steps;
     all_most_steps =
@@ -283,6 +283,26 @@ static void test_several_images(void)
     CHECK(simulation_gauge(&simulation, METRIC_CANCELED) == 0.0);
     CHECK(simulation.ledger.refused == 1 && simulation.ledger.canceled == 7);
     finish();
+}
+
+/* Their steps are chosen again, for all of them, when others were slower. */
+static void test_several_images_are_corrected(void)
+{
+    start(1, 1, 0.5);
+    simulation.watch = note_range;
+    least_steps = 1000;
+    all_most_steps = 0;
+    (void)simulation_send(&simulation,
+                          &(struct simulation_request){.steps = 40, .deadline = 3.5});
+    struct job *job = simulation_send(
+        &simulation, &(struct simulation_request){
+                         .steps = 80, .min_steps = 2, .deadline = 5.0, .images = 2});
+    unsigned promised = job->first->admission.steps;
+    finish();
+    CHECK(simulation.ledger.done == 3 && simulation.ledger.missed == 0);
+    (void)fprintf(stderr, "%u steps were promised, %u to %u done\n", promised, least_steps,
+                  all_most_steps);
+    CHECK(least_steps == all_most_steps && least_steps < promised);
 }
 
 /* A newcomer whose image is being made follows who came first; not when the work was told
@@ -415,6 +435,7 @@ int main(void)
     test_refusals();
     test_clients_leave();
     test_several_images();
+    test_several_images_are_corrected();
     test_equal_images();
     test_when_to_come_back();
     test_deadline_passes();
