@@ -67,13 +67,13 @@ def write_base(folder: Path) -> None:
 def shrink_everything() -> None:
     """The constants of a real training, cut to what a test can wait for."""
     drawings.SIDES, drawings.HELD_OUT = (64,), 6
-    for module in (drawings, autoencoder, latents, objectives, pairs):
+    for module in (drawings, autoencoder, objectives, pairs):
         module.SIZES = ((64, 64), (64, 96))
     for module in (autoencoder, objectives, pairs):
         module.SIZE_WEIGHTS = (1, 1)
     autoencoder.PIXELS, autoencoder.EVERY = 2 * 64 * 64, 2
     autoencoder.MEASURED = (64, 64)
-    text.BATCH = 16
+    text.BATCH, text.BRIDGED = 16, 128
     objectives.TOKENS, flow.SHEET_PROMPTS = 256, flow.SHEET_PROMPTS[:2]
     training.WARM_STEPS, flow.SHEET_STEPS = 2, (1, 2)
     pairs.COUNT, pairs.STEPS, features.BATCH = 2, 2, 8
@@ -138,6 +138,31 @@ class Commands(unittest.TestCase):
         self.call("flow", "--minutes", "0.01")
         kept = flow.trained(self.work, self.base, "flow").text.state_dict()[key]
         self.assertTrue(torch.equal(after, kept))
+
+    def test_3_b_transformer_reads_another_text_encoder(self):
+        tokenizer, data = network.load_tokenizer(self.base), drawings.Drawings(self.work)
+        other, before = network.Network.load(self.base), network.Network.load(self.base)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in other.text.parameters():
+                parameter.add_(0.3 * parameter.std() * torch.randn_like(parameter))
+
+        def read(one):
+            prompts = ["a circle", "circle 7, noto style", "round", ""]
+            with torch.no_grad():
+                return one.dit.context_embedder(
+                    one.context(*network.tokenize(tokenizer, prompts))
+                )
+
+        def far():
+            return (read(other) - read(before)).square().mean().item()
+
+        apart = far()
+        kept = text.bridge(other, before.text, data, tokenizer)
+        self.assertLess(far(), 0.2 * apart)
+        self.assertTrue(0.8 < kept <= 1.0, kept)
+        same = network.Network.load(self.base)
+        self.assertGreater(text.bridge(same, before.text, data, tokenizer), 0.999)
 
     def test_3_flow_resumes(self):
         self.call("flow", "--minutes", "0.05", "--guidance", "2")
