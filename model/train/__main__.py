@@ -71,6 +71,11 @@ def run_sheet(args) -> None:
     sheet.sheet(args)
 
 
+def add_compile(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--compile", action="store_true",
+                     help="by torch.compile, with g++: a fifth faster, after some minutes")
+
+
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -110,8 +115,7 @@ def parser() -> argparse.ArgumentParser:
                          help="of the sheet, and of the pairs (%(default)s)")
         sub.add_argument("--cooldown", action="store_true",
                          help="let the learning rate fall to nothing by the end of the box")
-        sub.add_argument("--compile", action="store_true",
-                         help="by torch.compile, with g++: a fifth faster, after some minutes")
+        add_compile(sub)
         if name == "flow":
             sub.add_argument("--from-nothing", action="store_true")
         else:
@@ -139,8 +143,10 @@ def parser() -> argparse.ArgumentParser:
                      help="of a picture, and of an evaluation, as tests/bench/steps has them")
     sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="the SVG")
     sub = command("study", run_study, "four trainings of one small network", 480, 1e-3)
-    sub.add_argument("--budget", type=int, default=600000, help="samples a training")
-    sub.add_argument("--count", type=int, default=1024, help="pictures a row (%(default)s)")
+    sub.add_argument("--budget", type=int, default=150000,
+                     help="samples a training (%(default)s)")
+    sub.add_argument("--count", type=int, default=512, help="pictures a row (%(default)s)")
+    add_compile(sub)
     sub.add_argument("--seed", type=int, default=0, help="of first weights and batches")
     sub.add_argument("--classifier-minutes", type=float, default=15)
     sub.add_argument("--report", type=Path, metavar="FILE",

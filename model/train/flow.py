@@ -7,7 +7,6 @@ model before it: flow from the base model, rectify from flow, consist from recti
 from pathlib import Path
 
 import torch
-from torch._dynamo import config as dynamo
 
 from . import autoencoder, objectives, sampler, text
 from .drawings import SIZES, Drawings, picture_sheet
@@ -84,8 +83,7 @@ def train(name: str, args) -> None:
         network, objectives.OBJECTIVES[name], args.work / f"{name}.pt", args.rate
     )
     if args.compile:
-        dynamo.recompile_limit = 4 * len(SIZES)
-        network.dit.compile(dynamic=False)
+        network.compile_transformer(len(SIZES))
     run = Run(name, minutes, training.save)
     shown = -SHEET_MINUTES * 60.0
     for count in run.steps():

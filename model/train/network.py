@@ -11,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2KleinPipeline, Flux2Transformer2DModel
 from torch import nn
+from torch._dynamo import config as dynamo
 from transformers import Qwen2TokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 HOUSE = Path(__file__).resolve().parents[1] / "house"
@@ -112,6 +113,12 @@ class Network(nn.Module):
             folder / "transformer", torch_dtype=torch.float32
         )
         return cls(text, dit)
+
+    def compile_transformer(self, shapes: int) -> None:
+        """Lets torch.compile build the transformer, once for each of so many shapes, with
+        and without gradients, and in training or not."""
+        dynamo.recompile_limit = 4 * shapes
+        self.dit.compile(dynamic=False)
 
     def trained(self) -> list[nn.Parameter]:
         return [p for p in self.parameters() if p.requires_grad]

@@ -20,6 +20,7 @@ from .network import Network, grid_of, load_tokenizer, tokenize
 from .run import Run, autocast
 
 SMALL = dict(num_layers=1, num_single_layers=4, num_attention_heads=2)
+SIZE = (64, 64)
 PAIRS = 8192
 EVALUATIONS = (1, 2, 4, 8, 10, 20, 50)
 CHOOSING_SEED, SEEDS = 0, (1, 2, 3)
@@ -80,7 +81,7 @@ class Study:
         self.decoder = autoencoder.trained(args.work, args.base)
         self.tokenizer = load_tokenizer(args.base)
         self.empty = tokenize(self.tokenizer, [""])
-        self.weights = tuple(int(size == evaluate.SIZE) for size in SIZES)
+        self.weights = tuple(int(size == SIZE) for size in SIZES)
         self.minutes = args.minutes
 
     def network(self, name: str | None) -> Network:
@@ -115,7 +116,8 @@ class Study:
         if batches is None or self.minutes <= 0:
             return False
         learner = training.Training(
-            self.network(start), objectives.OBJECTIVES[objective], path, self.args.rate
+            self._compiled(self.network(start)), objectives.OBJECTIVES[objective], path,
+            self.args.rate,
         )
         random.seed(self.args.seed)
         run = Run(name, self.minutes, learner.save)
@@ -128,8 +130,13 @@ class Study:
         self.minutes -= run.used / 60
         return learner.samples >= wanted
 
+    def _compiled(self, network: Network) -> Network:
+        if self.args.compile:
+            network.compile_transformer(len(ARMS) + len(STAGES))
+        return network
+
     def field(self, arm: str):
-        network = self.network(arm).eval()
+        network = self._compiled(self.network(arm).eval())
         return FromNoise(network) if arm == "diffusion" else network
 
     @torch.no_grad()
@@ -140,10 +147,10 @@ class Study:
             tokens = tokenize(self.tokenizer, prompts[i : i + evaluate.BATCH])
             with autocast():
                 velocity = sampler.Guided(
-                    field, (*tokens, *self.empty), 1.0, grid_of(evaluate.SIZE)
+                    field, (*tokens, *self.empty), 1.0, grid_of(SIZE)
                 )
                 x = solve(velocity, noise[i : i + evaluate.BATCH], grid)
-                pixels = self.decoder.decode(x, grid_of(evaluate.SIZE))
+                pixels = self.decoder.decode(x, grid_of(SIZE))
             made.append(shrink(pixels.float().clamp(-1, 1)))
         return torch.cat(made)
 
@@ -192,7 +199,7 @@ class Measurement:
             if arm not in self.fields:
                 self.fields = {arm: self.study.field(arm)}
             prompts = evaluate.prompts_of(self.study.drawings, self.judge.count, seed)
-            noise = sampler.noise(len(prompts), evaluate.SIZE, seed)
+            noise = sampler.noise(len(prompts), SIZE, seed)
             grid = times_of(kind, steps_for(solver, evaluations), shift)
             return self.judge.measure(
                 self.study.pictures(self.fields[arm], solver, grid, prompts, noise)

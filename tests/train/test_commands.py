@@ -247,9 +247,8 @@ class Commands(unittest.TestCase):
             self.assertEqual([other, none, *saved], [0.0] * 4)
 
     def test_7_study(self):
-        from model.train import evaluate, study
+        from model.train import study
 
-        evaluate.SIZE = (64, 64)
         study.PAIRS, study.EVALUATIONS, study.SEEDS = 4, (1, 2), (1, 2)
         study.SMALL = {"num_layers": 1, "num_single_layers": 1, "num_attention_heads": 1}
         document = self.root / "study.md"
