@@ -21,7 +21,7 @@ from .run import Run, autocast
 
 SMALL = dict(num_layers=1, num_single_layers=4, num_attention_heads=2)
 SIZE = (64, 64)
-PAIRS = 8192
+PAIRS = 4096
 EVALUATIONS = (1, 2, 4, 8, 10, 20, 50)
 CHOOSING_SEED, SEEDS = 0, (1, 2, 3)
 SHIFTS = (1.0, 3.0)
