@@ -57,7 +57,7 @@ static bool check_times(const struct request *request,
         return true;
     return problem_set(problem, PROBLEM_INVALID, "steps",
                        "steps: expected fewer, or fewer pixels, found %u of %zu x %zu: "
-                       "the model's dynamic shift does not tell so many times apart",
+                       "the model's schedule does not tell so many times apart",
                        sampling->steps, sampling->width, sampling->height);
 }
 

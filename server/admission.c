@@ -1,5 +1,6 @@
 #include "server/admission.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 /* Predictions are medians, so to speak: a deadline is promised with this much to spare.
@@ -34,11 +35,13 @@ static double span_of(const struct admission_ask *ask, unsigned steps, double wo
     return one + (ask->images - 1) * one / workers;
 }
 
-/* On an idle server the others help with a lone image. */
+/* On an idle server the others help with a lone image; of several each worker has its
+ * own, or all help with one after the other. */
 static double idle_of(const struct admission_ask *ask, unsigned steps, double workers)
 {
-    return ask->images == 1 ? ask->alone_fixed + steps * ask->alone_each_step
-                            : span_of(ask, steps, workers);
+    double alone = ask->alone_fixed + steps * ask->alone_each_step;
+    return ask->images == 1 ? alone
+                            : fmin(span_of(ask, steps, workers), ask->images * alone);
 }
 
 static double finish_of(const struct admission_ask *ask,

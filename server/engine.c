@@ -116,8 +116,12 @@ static void woken(uv_async_t *async)
     list_init(&jobs);
     struct inbox_orders orders = inbox_take(&engine->inbox, &jobs);
     uint64_t now = clock_now();
-    if (orders.model != NULL)
+    if (orders.model != NULL) {
+        const struct model_setup *setup = &orders.model->setup;
+        scheduler->setting.job_memory =
+            memory_plan_for_jobs(&setup->plan, setup->memory_limit);
         use_model(engine, orders.model);
+    }
     if (orders.mode != INBOX_OPEN)
         scheduler_cancel_all(scheduler, now);
     else

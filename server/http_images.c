@@ -152,7 +152,10 @@ static void job_done(struct job *job, void *context)
     images->unfinished--;
     if (job->state != JOB_DONE && images->failed == NULL) {
         images->failed = job;
-        drop(images); /* the others: an answer has all or none */
+        if (job->problem.kind == PROBLEM_CLIENT_GONE)
+            http_images_abandon(images);
+        else
+            drop(images); /* the others: an answer has all or none */
     }
     if (images->events != NULL)
         tell_end(images, job);

@@ -41,7 +41,7 @@ static void log_request(struct log_line *line, const struct job *job, bool is_ov
 static const struct problem *stream_problem(const struct http_exchange *exchange)
 {
     struct http_images *images = exchange->images;
-    if (exchange->status != 200 || images == NULL || !http_images_are_over(images) ||
+    if (images == NULL || !images->is_streaming || !http_images_are_over(images) ||
         images->failed == NULL)
         return NULL;
     return &images->failed->problem;
@@ -54,7 +54,7 @@ static void log_exchange(const struct http_exchange *exchange, const char *outco
     const struct problem *problem = late != NULL ? late : &exchange->problem;
     int status = late != NULL ? problem_status(late->kind) : exchange->status;
     if (late != NULL && outcome == NULL)
-        outcome = "failed";
+        outcome = late->kind == PROBLEM_CLIENT_GONE ? "client-gone" : "failed";
     log_begin(&line, status >= 500 ? "error" : "info", "request");
     log_text(&line, "request_id", exchange->request_id);
     log_text(&line, "method", exchange->method);

@@ -190,14 +190,14 @@ uint64_t roster_next_deadline(const struct roster *roster, uint64_t now)
 
 double roster_next_end(const struct roster *roster)
 {
-    const struct list *lists[] = {&roster->running, &roster->queued};
-    double least = HUGE_VAL;
-    for (size_t i = 0; i < 2; i++) {
-        struct list_node *node = list_first(lists[i]);
-        for (; node != NULL; node = list_next(lists[i], node))
-            least = fmin(least, job_of(node)->seconds_left);
-    }
-    return least == HUGE_VAL ? 0.0 : least;
+    const struct job *job = roster_first_running(roster);
+    if (job == NULL)
+        job = roster_first_queued(roster);
+    double least = job == NULL ? 0.0 : job->seconds_left;
+    for (; job != NULL && job->state != JOB_QUEUED;
+         job = roster_next_running(roster, job))
+        least = fmin(least, job->seconds_left);
+    return least;
 }
 
 double roster_seconds_left(const struct roster *roster)

@@ -68,8 +68,8 @@ bool roster_is_urgent(const struct roster *roster, const struct job *job);
  * deadline has passed: others need the round, at whose end the job ends. */
 uint64_t roster_next_deadline(const struct roster *roster, uint64_t now);
 
-/* Worker-seconds until a first one may be done: the least work that any has left; 0
- * without any. */
+/* Worker-seconds of its own until a first one may be done: the least that any of those
+ * that run has left, or the first of those that wait when none runs; 0 without any. */
 double roster_next_end(const struct roster *roster);
 
 /* Worker-seconds of work that all jobs have left. */

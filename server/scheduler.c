@@ -1,10 +1,8 @@
 #include "server/scheduler.h"
 
-#include "base/random.h"
-#include "base/size.h"
 #include "server/forecast.h"
 #include "server/observation.h"
-#include "server/verdict.h"
+#include "server/reception.h"
 
 enum err_code scheduler_init(struct scheduler *scheduler,
                              const struct scheduler_setting *setting,
@@ -37,14 +35,6 @@ void scheduler_use_model(struct scheduler *scheduler, const struct served_model 
     scheduler->model = model;
 }
 
-/* Requests that a step round has at present: no more than run beside each other, nor than
- * rounds had lately, since sizes and deadlines keep them small. */
-static size_t usual_batch(const struct scheduler *scheduler)
-{
-    size_t batch = scheduler->roster.n_running / scheduler->setting.workers;
-    return size_max(size_min(batch, (size_t)(scheduler->batch + 0.5)), 1);
-}
-
 void scheduler_publish(struct scheduler *scheduler)
 {
     struct metrics *metrics = scheduler->setting.metrics;
@@ -56,7 +46,7 @@ void scheduler_publish(struct scheduler *scheduler)
     metrics_set(metrics, METRIC_PREDICTED_WAIT,
                 roster_seconds_left(roster) / (double)workers);
     metrics_set(metrics, METRIC_CAPACITY,
-                forecast_capacity(scheduler->model, workers, usual_batch(scheduler)));
+                forecast_capacity(scheduler->model, workers, reception_batch(scheduler)));
 }
 
 /* The job leaves the scheduler. It is in no list any more, and none follows it. */
@@ -106,50 +96,6 @@ static void leave(struct scheduler *scheduler, struct job *job, enum job_state s
     end(scheduler, job, state);
 }
 
-static struct admission decide(struct scheduler *scheduler, struct job *job, uint64_t now)
-{
-    const struct scheduler_setting *setting = &scheduler->setting;
-    size_t n = roster_commitments(&scheduler->roster, job);
-    struct admission_ask ask =
-        forecast_ask(job, usual_batch(scheduler), setting->max_wait);
-    struct admission_limits limits = {
-        .workers = setting->workers,
-        .max_wait = (double)setting->max_wait / 1e9,
-        .slack = job->model->rounds.seconds,
-    };
-    return admission_decide(&ask, scheduler->roster.commitments, n, &limits, now);
-}
-
-/* The job's cost and place in the order, by what is known now. */
-static void forecast(const struct scheduler *scheduler, struct job *job)
-{
-    job->seconds_left = forecast_left(job, usual_batch(scheduler));
-    job->due = batcher_due(job->submitted, job->deadline, job->seconds_left,
-                           scheduler->setting.max_wait);
-}
-
-static enum refusal refusal_of(const struct scheduler *scheduler,
-                               const struct job *job,
-                               enum admission_outcome outcome)
-{
-    static const enum refusal refusals[] = {
-        [ADMISSION_YES] = REFUSAL_NONE,
-        [ADMISSION_WAIT] = REFUSAL_WAIT,
-        [ADMISSION_LATE] = REFUSAL_DEADLINE,
-        [ADMISSION_IMPOSSIBLE] = REFUSAL_IMPOSSIBLE,
-    };
-    const struct scheduler_setting *setting = &scheduler->setting;
-    const struct roster *roster = &scheduler->roster;
-    if (outcome != ADMISSION_YES)
-        return refusals[outcome];
-    if (roster->n_queued + roster->n_running + job->images >
-        scheduler->places + setting->queue)
-        return REFUSAL_COUNT;
-    if (roster->memory + job->images * job->memory > setting->job_memory)
-        return REFUSAL_MEMORY;
-    return REFUSAL_NONE;
-}
-
 static void note_oldest(const struct scheduler *scheduler, struct job *estimate)
 {
     const struct job *oldest = roster_first_running(&scheduler->roster);
@@ -158,18 +104,6 @@ static void note_oldest(const struct scheduler *scheduler, struct job *estimate)
     estimate->oldest.steps_done = oldest->facts.steps;
     estimate->oldest.steps = oldest->request.sampling.steps;
     estimate->oldest.seconds_left = oldest->seconds_left;
-}
-
-/* Whether the request is let in, by its first image, and with how many steps. */
-static enum refusal consider(struct scheduler *scheduler, struct job *job, uint64_t now)
-{
-    job->admission = decide(scheduler, job, now);
-    enum refusal refusal = refusal_of(scheduler, job, job->admission.outcome);
-    if (refusal == REFUSAL_COUNT || refusal == REFUSAL_MEMORY)
-        job->admission.retry_after = roster_next_end(&scheduler->roster);
-    if (refusal != REFUSAL_NONE)
-        verdict_refuse(job, refusal, &job->admission, random_u32());
-    return refusal;
 }
 
 void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
@@ -186,7 +120,7 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
         return;
     }
     if (job->first == job)
-        refusal = consider(scheduler, job, now);
+        refusal = reception_consider(scheduler, job, now);
     else
         job->admission = job->first->admission;
     if (job->is_estimate) {
@@ -201,7 +135,7 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
     }
     job->request.sampling.steps = job->admission.steps;
     job->promised = now + (uint64_t)(job->admission.finish * 1e9);
-    forecast(scheduler, job);
+    reception_forecast(scheduler, job);
     roster_enter(&scheduler->roster, job);
     job_tell(job, JOB_ADMITTED);
 }
@@ -250,29 +184,12 @@ size_t scheduler_plan(struct scheduler *scheduler,
         .model = scheduler->model,
         .workers = scheduler->setting.workers,
         .free_workers = free_workers,
-        .batch = usual_batch(scheduler),
+        .batch = reception_batch(scheduler),
         .now = now,
     };
     size_t rounds = planner_plan(&scheduler->planner, &view);
     *waiting = planner_count_waiting(&scheduler->planner);
     return rounds;
-}
-
-/* The steps were chosen when the request came; before the first one they are chosen
- * again, since others may have been slower or faster than was predicted. All its images
- * have the same. */
-static void correct_steps(struct scheduler *scheduler, struct job *job, uint64_t now)
-{
-    struct job *first = job->first;
-    if (job->min_steps == job->max_steps)
-        return;
-    if (!first->has_final_steps) {
-        unsigned steps = decide(scheduler, first, now).steps;
-        first->request.sampling.steps = steps > 0 ? steps : first->min_steps;
-        first->has_final_steps = true;
-    }
-    job->request.sampling.steps = first->request.sampling.steps;
-    forecast(scheduler, job);
 }
 
 void scheduler_fill(struct scheduler *scheduler,
@@ -282,7 +199,7 @@ void scheduler_fill(struct scheduler *scheduler,
 {
     planner_fill(&scheduler->planner, number, round);
     for (size_t i = 0; i < round->n && round->work == BATCHER_ENCODE; i++)
-        correct_steps(scheduler, round->jobs[i], now);
+        reception_correct(scheduler, round->jobs[i], now);
     observe_start(scheduler->setting.metrics, round);
 }
 
@@ -373,7 +290,7 @@ void scheduler_end_round(struct scheduler *scheduler,
     struct job *job = roster_first_running(&scheduler->roster);
     for (; job != NULL; job = roster_next_running(&scheduler->roster, job)) {
         if (job->round == NULL)
-            forecast(scheduler, job);
+            reception_forecast(scheduler, job);
     }
 }
 
@@ -422,7 +339,7 @@ void scheduler_check(struct scheduler *scheduler, uint64_t now)
 static void refresh_job(struct job *job, void *scheduler)
 {
     if (job->round == NULL) /* else a worker is writing its contexts */
-        forecast(scheduler, job);
+        reception_forecast(scheduler, job);
     job_tell(job, JOB_TICK);
 }
 

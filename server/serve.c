@@ -227,7 +227,8 @@ static bool drain(struct server *server, const sigset_t *set)
     bool impatient = wait_for_signal(set, server->options->drain_delay);
     http_refuse(server->http);
     uint64_t end = clock_now() + server->options->drain_timeout * NANOSECONDS;
-    if (impatient || !finish_work(server, set, end))
+    impatient = impatient || !finish_work(server, set, end);
+    if (impatient)
         log_message("warning", "canceling", "requests that are left get 503");
     /* Who was let in before the listener closed may still hand over a request. */
     engine_cancel_all(server->engine);

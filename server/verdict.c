@@ -30,6 +30,9 @@ void verdict_refuse(struct job *job,
                                 "the deadline cannot be kept, not even by an idle "
                                 "server with the fewest steps that are allowed"},
         [REFUSAL_RATE] = {PROBLEM_OVERLOADED, NULL, "the key's rate is used up"},
+        [REFUSAL_SIZE] = {PROBLEM_INVALID, "n",
+                          "the images of one request are more than the server has places "
+                          "or memory for; expected fewer or smaller ones"},
     };
     const char *field = texts[refusal].field, *detail = texts[refusal].detail;
     if (refusal == REFUSAL_DEADLINE && job->deadline == 0) {

@@ -20,6 +20,7 @@ enum refusal {
     REFUSAL_DEADLINE,
     REFUSAL_IMPOSSIBLE,
     REFUSAL_RATE, /* of an API key: refused before it is a job */
+    REFUSAL_SIZE, /* the request's images are more than fit at all */
     REFUSAL_NONE
 };
 

@@ -115,6 +115,9 @@ class EstimateTest(unittest.TestCase):
             self.assertEqual(images[1] - images[0], 1, "that of the POST")
             for name in ("sluice_refusals_total", "sluice_canceled_total"):
                 self.assertEqual(after(name), 0, "nobody was refused")
+            logged = [e for e in server.events("request") if e["route"] == "/v1/estimate"]
+            self.assertGreater(len(logged), 4)
+            self.assertFalse([e for e in logged if "outcome" in e or "problem" in e])
 
     def test_full_service(self):
         with Server(HOUSE, *PATIENT, "--max-batch", "1", "--queue", "0") as server:

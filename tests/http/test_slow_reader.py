@@ -5,7 +5,7 @@ import socket
 import time
 import unittest
 
-from sluice_server import GENERATE, PATIENCE, SLOW, Server, read_events, wait_until
+from sluice_server import GENERATE, PATIENCE, SLOW, Answer, Server, read_events, wait_until
 from test_forms import CAT, EVENTS, JSON, TINY, decode
 
 
@@ -64,6 +64,23 @@ class SlowReaderTest(unittest.TestCase):
             self.assertEqual(self.read(client)[-1][0], "image")
             self.assertEqual(server.wait(), 0)
             self.assertEqual(server.events("stopped")[0]["level"], "info")
+
+    def test_second_signal(self):
+        """It ends the work that is left, and what is still being read, at once."""
+        options = ("--max-steps", "1000", "--response-timeout", "600", "--drain-timeout", "600")
+        with Server(TINY, *options, "--workers", "2") as server:
+            client = self.open(server, self.FIELDS)
+            self.wait_for_images(server, 1)
+            endless = {**self.FIELDS, "steps": 1000, "guidance": 20, "solver": "heun"}
+            waiting = server.send(endless)
+            server.wait_for_gauges(running=1, queued=0)
+            server.signal()
+            server.wait_for_event("draining")
+            server.signal()
+            self.assertEqual(Answer(waiting.getresponse()).status, 503)
+            self.assertEqual(server.wait(), 0)
+            self.assertEqual(server.events("stopped")[0]["level"], "warning")
+            client.close()
 
     def test_reader_that_sleeps_on(self):
         with Server(TINY, "--max-steps", "400", "--response-timeout", "1") as server:

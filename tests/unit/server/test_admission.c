@@ -161,12 +161,13 @@ static void expect_promises(const struct state *s, const struct admission *a)
 static double idle(const struct state *s, unsigned steps)
 {
     struct commitment with[ALL] = {0};
+    double one = s->ask.alone_fixed + steps * s->ask.alone_each_step;
     if (s->ask.images == 1)
-        return s->ask.alone_fixed + steps * s->ask.alone_each_step;
+        return one;
     struct state alone = *s;
     alone.n = 0;
     size_t place = insert(&alone, s->ask.fixed + steps * s->ask.each_step, with);
-    return finish(with, place, s->limits.workers);
+    return fmin(finish(with, place, s->limits.workers), s->ask.images * one);
 }
 
 static bool fits(const struct state *s, unsigned steps)

@@ -198,13 +198,13 @@ static void test_next_end(void)
     CHECK(roster_next_end(&roster) == 0.0);
     for (size_t i = 0; i < 3; i++)
         (void)enter(&roster, i, i);
-    run(&roster, &jobs[0], JOB_STEPPING);
     jobs[0].seconds_left = 3.0;
     jobs[1].seconds_left = 2.0;
-    jobs[2].seconds_left = 4.0;
+    jobs[2].seconds_left = 1.0;
+    CHECK(roster_next_end(&roster) == 3.0); /* nobody runs: the first will */
+    run(&roster, &jobs[0], JOB_STEPPING);
+    run(&roster, &jobs[1], JOB_STEPPING);
     CHECK(roster_next_end(&roster) == 2.0);
-    jobs[0].seconds_left = 1.0;
-    CHECK(roster_next_end(&roster) == 1.0);
     roster_finish(&roster);
 }
 

@@ -300,8 +300,8 @@ static void test_several_images_are_corrected(void)
     unsigned promised = job->first->admission.steps;
     finish();
     CHECK(simulation.ledger.done == 3 && simulation.ledger.missed == 0);
-    (void)fprintf(stderr, "%u steps were promised, %u to %u done\n", promised, least_steps,
-                  all_most_steps);
+    (void)fprintf(stderr, "%u steps were promised, %u to %u done\n", promised,
+                  least_steps, all_most_steps);
     CHECK(least_steps == all_most_steps && least_steps < promised);
 }
 
@@ -347,6 +347,10 @@ static void test_when_to_come_back(void)
     CHECK(last_problem == PROBLEM_OVERLOADED);
     /* 60 * (0.01 + 32 * 6e-4) s and more. */
     CHECK(last_retry > 1.7 && last_retry < 3.0);
+    /* Who asks for more than there are places need not come back. */
+    (void)simulation_send(&simulation,
+                          &(struct simulation_request){.steps = 1, .images = 2});
+    CHECK(atomic_load(&simulation.metrics.values[METRIC_REFUSALS][REFUSAL_SIZE]) > 0);
     simulation_run_out(&simulation);
     simulation_finish(&simulation);
 }

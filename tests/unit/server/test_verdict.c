@@ -28,6 +28,7 @@ static void test_refusals(void)
         {REFUSAL_DEADLINE, PROBLEM_OVERLOADED, "deadline_ms"},
         {REFUSAL_IMPOSSIBLE, PROBLEM_INVALID, "deadline_ms"},
         {REFUSAL_RATE, PROBLEM_OVERLOADED, ""},
+        {REFUSAL_SIZE, PROBLEM_INVALID, "n"},
     };
     char texts[REFUSAL_NONE][sizeof(((struct problem *)0)->detail)];
     CHECK(sizeof(rows) / sizeof(rows[0]) == REFUSAL_NONE);
