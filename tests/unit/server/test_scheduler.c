@@ -300,8 +300,6 @@ static void test_several_images_are_corrected(void)
     unsigned promised = job->first->admission.steps;
     finish();
     CHECK(simulation.ledger.done == 3 && simulation.ledger.missed == 0);
-    (void)fprintf(stderr, "%u steps were promised, %u to %u done\n", promised,
-                  least_steps, all_most_steps);
     CHECK(least_steps == all_most_steps && least_steps < promised);
 }
 
