@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "flow":
             sub.add_argument("--from-nothing", action="store_true")
         else:
-            sub.add_argument("--pairs", type=int, default=40000,
+            sub.add_argument("--pairs", type=int, default=12000,
                              help="made first, within the box (%(default)s)")
     sub = command("evaluate", run_evaluate, "measure a model folder", 120)
     sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
@@ -157,6 +157,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
                      help="the model to draw with (model/house)")
     sub.add_argument("--seed", type=int, default=7)
+    sub.add_argument("--steps", type=int, nargs="+", default=[4, 20],
+                     help="of each prompt's pictures; the last also of the blind test's")
     sub.add_argument("--out", type=Path, metavar="FILE", help="all of them on one picture")
     sub.add_argument("--blind", type=Path, metavar="DIR",
                      help="one picture a prompt and ten captions each, for a blind test")

@@ -24,6 +24,7 @@ SIZE = (128, 128)
 BATCH = 64
 REFERENCE_STEPS = 200
 DISTANCE_PROMPTS = 64
+REFERENCE = 4096  # drawings, by weight, with repetitions as prompts have them
 COPIED = 1 / 3
 WEIGHT_FILES = (
     "transformer/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
@@ -67,6 +68,13 @@ class Model:
             return self.decode(x)
 
 
+def kinds_of(entries: list[dict]) -> torch.Tensor:
+    """[n] int: equal for drawings of one name, whatever their style and skin tone."""
+    names = [entry["name"].split(":")[0] for entry in entries]
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    return torch.tensor([number[name] for name in names])
+
+
 def halves(drawings: Drawings) -> tuple[torch.Tensor, torch.Tensor]:
     order = torch.randperm(
         len(drawings.train), generator=torch.Generator().manual_seed(0)
@@ -84,16 +92,15 @@ class Judge:
         self.networks = all_networks(classifier)
         reference, self.other = halves(drawings)
         # The whole training set at equal weights is what copies are looked for in.
-        self.all = {"own": self._features("own", torch.from_numpy(drawings.train))}
-        self.reference = {
-            name: self._features(name, self._weighted(reference, 0)) for name in self.networks
-        }
+        self.all = self._features("own", torch.from_numpy(drawings.train))
+        self.kinds = kinds_of([drawings.entries[i] for i in drawings.train.tolist()])
+        chosen = self._weighted(reference, REFERENCE, 0)
+        self.reference = {name: self._features(name, chosen) for name in self.networks}
 
-    def _weighted(self, indices: torch.Tensor, seed: int) -> torch.Tensor:
+    def _weighted(self, indices: torch.Tensor, count: int, seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
         weights = self.drawings.weights[indices]
-        count = min(self.count, int((weights > 0).sum()))
-        return indices[torch.multinomial(weights, count, False, generator=generator)]
+        return indices[torch.multinomial(weights, count, True, generator=generator)]
 
     def _features(self, name: str, indices: torch.Tensor) -> torch.Tensor:
         parts = [
@@ -115,14 +122,26 @@ class Judge:
                 values["precision"], values["recall"] = measures.precision_recall(
                     made, self.reference[name]
                 )
-                ratio = measures.nearest(made, self.all[name])[2]
+                ratio = measures.nearest(made, self.all, self.kinds)[2]
                 values["copied"] = (ratio < COPIED).double().mean().item()
         return values
 
     def floor(self, seed: int) -> dict[str, float]:
         """Drawings of the other half in place of made pictures, as many."""
-        indices = self._weighted(self.other, seed)
-        return self.measure(self.drawings.pictures(indices.tolist(), (SIDE, SIDE)))
+        indices = self._weighted(self.other, self.count, seed).tolist()
+        return self.measure(self.drawings.pictures(indices, (SIDE, SIDE)))
+
+    @torch.no_grad()
+    def decoded_floor(self, autoencoder: Autoencoder, seed: int) -> dict[str, float]:
+        """The same drawings as the autoencoder gives them back: no flow comes nearer."""
+        indices = self._weighted(self.other, self.count, seed)
+        parts = []
+        for part in indices.split(BATCH):
+            with autocast():
+                tokens = autoencoder.encode(self.drawings.pictures(part.tolist(), SIZE))
+                pixels = autoencoder.decode(tokens, grid_of(SIZE))
+            parts.append(shrink(pixels.float().clamp(-1, 1)))
+        return self.measure(torch.cat(parts))
 
 
 def prompts_of(drawings: Drawings, count: int, seed: int) -> list[str]:
@@ -234,6 +253,12 @@ class Evaluation:
             f"floor {self.features} seed {seed}", lambda: self.judge.floor(seed)
         )
 
+    def decoded_floor(self, seed: int) -> dict:
+        return self.records.get(
+            f"{self.weights} {self.features} decoded floor seed {seed}",
+            lambda: self.judge.decoded_floor(self.model.autoencoder, seed),
+        )
+
     def row(self, solver: str, steps: int, seed: int) -> dict:
         def compute():
             values = measure_row(self.model, self.judge, solver, steps, seed)
@@ -263,15 +288,20 @@ class Evaluation:
             "weights": self.model.digests, "guidance": self.model.guidance,
             "size": list(SIZE), "pictures": self.args.count,
             "classifier": self.accuracy, "reference_steps": REFERENCE_STEPS,
-            "floor": summary([self.floor(seed) for seed in self.args.seeds]), "rows": rows,
+            "floor": summary([self.floor(seed) for seed in self.args.seeds]),
+            "decoded_floor": summary([self.decoded_floor(seed) for seed in self.args.seeds]),
+            "rows": rows,
         }
 
 
 def table(curve: dict) -> str:
     names = ("fd_own", "fd_random1", "fd_random2", "precision", "recall", "distance")
     lines = ["solver     steps  calls " + " ".join(f"{name:>17}" for name in names)]
-    floor = {"solver": "(floor)", "steps": 0, "evaluations": 0, **curve["floor"]}
-    for row in [floor, *curve["rows"]]:
+    floors = [
+        {"solver": name, "steps": 0, "evaluations": 0, **curve[key]}
+        for name, key in (("(floor)", "floor"), ("(decoded)", "decoded_floor"))
+    ]
+    for row in [*floors, *curve["rows"]]:
         cells = [f"{measures.spelled(row[name]) if name in row else '':>17}" for name in names]
         lines.append(
             f"{row['solver']:10} {row['steps']:5} {row['evaluations']:6} " + " ".join(cells)

@@ -4,6 +4,7 @@ Each keeps NAME.pt in the work folder and goes on from it. A first run starts fr
 model before it: flow from the base model, rectify from flow, consist from rectify.
 """
 
+import random
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from .latents import Latents
 from .network import Network, grid_of, load_tokenizer, tokenize
 from .pairs import Pairs
 from .run import Run, autocast
-from .training import Training, load_average, rate_factor
+from .training import Training, digest_of, load_average, rate_factor
 
 BEFORE = {"flow": None, "rectify": "flow", "consist": "rectify"}
 SHEET_MINUTES = 20
@@ -35,7 +36,8 @@ def trained(work: Path, base: Path, name: str) -> Network:
     while name is not None and not (work / f"{name}.pt").is_file():
         name = BEFORE[name]
     if name is not None:
-        load_average(network, work / f"{name}.pt")
+        parent = digest_of(network.text) if name == "flow" else None
+        load_average(network, work / f"{name}.pt", parent)
     elif is_other:
         kept = text.bridge(network, before.text, Drawings(work), load_tokenizer(base))
         print(f"the transformer reads another text encoder: {kept:.1%} of its input kept")
@@ -73,15 +75,22 @@ def train(name: str, args) -> None:
             args.work, trained(args.work, args.base, "flow"), tokenizer, args.guidance
         )
         minutes -= pairs.make(args.pairs, minutes)
-        batches, guidance = objectives.PairBatches(pairs), 1.0
+        if pairs.count < args.pairs:
+            print(f"{pairs.count} of {args.pairs} pairs: run `{name}` again")
+            return
+        batches, guidance = objectives.PairBatches(pairs, objectives.TOKENS // 64), 1.0
     if name == "flow" and args.from_nothing:
         network = Network.fresh(len(tokenizer), tokenizer.pad_token_id)
         text.load(network, args.work)
     else:
         network = trained(args.work, args.base, name)
+    parent = digest_of(network.text) if name == "flow" else pairs.prefix
     training = Training(
-        network, objectives.OBJECTIVES[name], args.work / f"{name}.pt", args.rate
+        network, objectives.OBJECTIVES[name], args.work / f"{name}.pt", args.rate, parent
     )
+    # Else a run that goes on would draw what the one before drew.
+    torch.seed()
+    random.seed()
     if args.compile:
         network.compile_transformer(len(SIZES))
     run = Run(name, minutes, training.save)

@@ -56,12 +56,15 @@ def precision_recall(made, real, neighbours: int = 3) -> tuple[float, float]:
     return precision.double().mean().item(), recall.double().mean().item()
 
 
-def nearest(x: torch.Tensor, reference: torch.Tensor):
-    """(index, distance, ratio) of each row's nearest: the ratio to the second nearest
-    distance is below 1/3 where one row of the reference was copied."""
-    two = torch.cdist(x, reference).topk(2, 1, largest=False)
-    distance = two.values[:, 0]
-    return two.indices[:, 0], distance, distance / two.values[:, 1].clamp_min(1e-12)
+def nearest(x: torch.Tensor, reference: torch.Tensor, kinds: torch.Tensor):
+    """(index, distance, ratio) of each row's nearest: the ratio to the distance of the
+    nearest of another kind is below 1/3 where one row of the reference was copied. Those of
+    one kind are as good as equal, so their distances tell nothing."""
+    distances = torch.cdist(x, reference)
+    distance, index = distances.min(1)
+    alike = kinds[None] == kinds[index][:, None]
+    other = distances.masked_fill(alike, math.inf).min(1).values
+    return index, distance, distance / other.clamp_min(1e-12)
 
 
 def interval(values: list[float]) -> dict[str, float | None]:

@@ -21,7 +21,7 @@ NO_CAPTION = 0.1  # of the samples: classifier-free guidance needs them
 # Of the logit of t. Which of some thousand drawings it is to be is decided above 0.85, where
 # the caption tells more than the noise does; the spread keeps what the last steps need.
 TIME_MEAN, TIME_SPREAD = 1.1, 1.4
-FEW_STEPS = (1, 2, 4)
+FEW_STEPS = {"rectify": (4, 8), "consist": (1, 2, 4)}
 LAST_TIME = 0.99  # of the diffusion: at 1 nothing is left of x to predict it from
 STEPS = 1000  # of the diffusion's discrete times
 QUARTER, OFFSET = math.pi / 2, 0.008
@@ -77,11 +77,12 @@ class DrawingBatches:
 
 
 class PairBatches:
-    def __init__(self, pairs: Pairs):
+    def __init__(self, pairs: Pairs, count: int):
         self.pairs = pairs
+        self.count = count
 
     def draw(self) -> Batch:
-        x, noise, ids, mask, size = self.pairs.draw(TOKENS // 64)
+        x, noise, ids, mask, size = self.pairs.draw(self.count)
         return Batch(x, noise, ids, mask, grid_of(size))
 
 
@@ -108,38 +109,62 @@ def flow(network: Network, batch: Batch) -> torch.Tensor:
     return (v.float() - (batch.noise - batch.x)).square().mean()
 
 
-def rectify(network: Network, batch: Batch) -> torch.Tensor:
+def as_sampled(count: int) -> torch.Tensor:
+    """Uniform on the time grid that is sampled, which is shifted."""
+    return torch.tensor([sampler.shifted(u) for u in torch.rand(count).tolist()])
+
+
+def straight(network: Network, batch: Batch, t: torch.Tensor) -> torch.Tensor:
     """Reflow (arXiv 2209.03003): the straight line between the ends of a curved path."""
-    t = both_ends(len(batch.x))
     with autocast():
         v = network(batch.between(t), t, batch.ids, batch.mask, batch.grid)
     return distance(v, batch.noise - batch.x).mean()
 
 
-def consist(network: Network, batch: Batch) -> torch.Tensor:
+def walked(network: Network, batch: Batch, few: tuple[int, ...]) -> torch.Tensor:
     """Wherever the network's own few steps have led, it points at the path's end.
 
-    Half the batch keeps the straight lines. The other half is taken some steps along a
-    schedule of 1, 2 or 4 Euler steps by the network itself, without gradients; the next
-    velocity there must lead to x: a consistency model along its own trajectory, with the
-    end known from the pair. The error counts as it moves the picture, by t.
+    The batch is taken some steps along a schedule of few Euler steps by the network itself,
+    without gradients; the next velocity there must lead to x: a consistency model along its
+    own trajectory, with the end known from the pair. The error counts as it moves the
+    picture, by t.
     """
-    half = len(batch.x) // 2
-    kept, walked = batch.part(slice(half)), batch.part(slice(half, None))
-    grid = sampler.times(random.choice(FEW_STEPS))
+    grid = sampler.times(random.choice(few))
     stop = random.randrange(len(grid) - 1)
     with autocast():
-        context = network.context(walked.ids, walked.mask)
+        context = network.context(batch.ids, batch.mask)
         with torch.no_grad():
             z = sampler.euler(
                 lambda x, t: network.velocity(
-                    x, torch.full((len(x),), t), context, walked.grid
+                    x, torch.full((len(x),), t), context, batch.grid
                 ).float(),
-                walked.noise, grid[: stop + 1],
+                batch.noise, grid[: stop + 1],
             )
         t = grid[stop]
-        v = network.velocity(z, torch.full((len(z),), t), context, walked.grid)
-    return rectify(network, kept) + (t * distance(v, (z - walked.x) / t)).mean()
+        v = network.velocity(z, torch.full((len(z),), t), context, batch.grid)
+    return (t * distance(v, (z - batch.x) / t)).mean()
+
+
+def reflow(network: Network, batch: Batch) -> torch.Tensor:
+    """Nothing but straight lines, as the study compares them."""
+    return straight(network, batch, both_ends(len(batch.x)))
+
+
+def rectify(network: Network, batch: Batch) -> torch.Tensor:
+    """Half of the batch on straight lines, where they are sampled; half where 4 and 8 of
+    its own steps lead."""
+    half = len(batch.x) // 2
+    return straight(network, batch.part(slice(half)), as_sampled(half)) + walked(
+        network, batch.part(slice(half, None)), FEW_STEPS["rectify"]
+    )
+
+
+def consist(network: Network, batch: Batch) -> torch.Tensor:
+    """The same, led by its own 1, 2 and 4 steps."""
+    half = len(batch.x) // 2
+    return straight(network, batch.part(slice(half)), both_ends(half)) + walked(
+        network, batch.part(slice(half, None)), FEW_STEPS["consist"]
+    )
 
 
 def cosine(u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -166,4 +191,6 @@ def diffusion(network: Network, batch: Batch) -> torch.Tensor:
     return (noise.float() - batch.noise).square().mean()
 
 
-OBJECTIVES = {"flow": flow, "rectify": rectify, "consist": consist, "diffusion": diffusion}
+OBJECTIVES = {
+    "flow": flow, "rectify": rectify, "consist": consist, "reflow": reflow, "diffusion": diffusion,
+}

@@ -1,10 +1,9 @@
 """Pairs of noise and the latent that the model makes of it: what `rectify` learns from.
 
-Files pairs/DIGEST-NNNN.pt in the work folder, each of one size; DIGEST names the weights
-that made them, so that pairs of different models never mix.
+Files pairs/PREFIX-NNNNN.pt in the work folder, each of one size; PREFIX names the weights
+and the way that made them, so that pairs of different models never mix.
 """
 
-import hashlib
 import random
 from pathlib import Path
 
@@ -14,18 +13,12 @@ from . import captions, sampler
 from .drawings import SIZES, Drawings
 from .network import CHANNELS, Network, grid_of, tokenize
 from .run import Run, autocast, save_atomically
+from .training import digest_of
 
-STEPS = 16
+STEPS = 12
 SOLVER = "ab2"
 COUNT = 64  # pairs of 128x128 in a file; as many tokens of other sizes
-SIZE_WEIGHTS = (12, 2, 2, 1, 2, 2, 1, 1)
-
-
-def digest_of(network: Network) -> str:
-    digest = hashlib.sha256()
-    for parameter in network.parameters():
-        digest.update(parameter.detach().numpy().tobytes())
-    return digest.hexdigest()[:12]
+SIZE_WEIGHTS = (24, 2, 2, 1, 2, 2, 1, 1)
 
 
 class Pairs:
@@ -37,7 +30,7 @@ class Pairs:
         self.network = network
         self.tokenizer = tokenizer
         self.guidance = guidance
-        self.prefix = f"{digest_of(network)}-g{guidance:g}"
+        self.prefix = f"{digest_of(network)}-g{guidance:g}-{SOLVER}{STEPS}"
         self.drawings = Drawings(work)
         self.files = sorted(self.folder.glob(f"{self.prefix}-*.pt"))
         self.count = sum(len(self._load(path)["x"]) for path in self.files)
@@ -54,6 +47,8 @@ class Pairs:
         run = Run("pairs", minutes)
         if self.count >= wanted:
             return 0.0
+        random.seed(f"{self.prefix} {len(self.files)}")
+        torch.manual_seed(len(self.files))
         for _ in run.steps():
             size = random.choices(SIZES, self.weights)[0]
             count = max(8, COUNT * 128 * 128 // (size[0] * size[1]))

@@ -3,7 +3,7 @@
 The minutes are those of the processors: as many as the clock's on an idle machine, while
 a pause (SIGSTOP) or a crowded machine uses up fewer, so that a learning rate that falls
 with the box falls with the work done. SIGTERM and SIGINT end a run as the end of the box
-does, with everything saved.
+does, with everything saved, and then the command.
 """
 
 import os
@@ -58,7 +58,7 @@ class Run:
         self.box = 60.0 * minutes
         self.save = save
         self.used = 0.0
-        self.stopped = False
+        self.stopped = self.signalled = False
         self.averages: dict[str, float] = {}
 
     @property
@@ -94,7 +94,10 @@ class Run:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         print(self._line(), file=sys.stderr, flush=True)
-        self.save()
+        if count > 0:
+            self.save()
+        if self.signalled:
+            raise SystemExit(0)
 
     @staticmethod
     def _worked() -> float:
@@ -119,7 +122,7 @@ class Run:
         return f"{self.name} {self.used / 60:.1f} of {self.box / 60:.1f} min  {self._values()}"
 
     def _stop(self, number, frame) -> None:
-        self.stopped = True
+        self.stopped = self.signalled = True
 
 
 class Average:

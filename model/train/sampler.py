@@ -13,10 +13,13 @@ from .network import CHANNELS, Network, grid_of
 SHIFT = 3.0
 
 
+def shifted(t: float, shift: float = SHIFT) -> float:
+    return shift * t / (1 + (shift - 1) * t)
+
+
 def times(steps: int, shift: float = SHIFT) -> list[float]:
     """steps + 1 times, shifted as SD3 does (arXiv 2403.03206, eq. 23)."""
-    uniform = [1 - i / steps for i in range(steps)]
-    return [shift * u / (1 + (shift - 1) * u) for u in uniform] + [0.0]
+    return [shifted(1 - i / steps, shift) for i in range(steps)] + [0.0]
 
 
 def euler(velocity, x, grid):

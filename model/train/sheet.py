@@ -15,7 +15,6 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 PROMPTS = Path(__file__).with_name("prompts.json")
-STEPS = (4, 20)
 SIDE, GAP, COLUMNS, TEXT_LINES, LINE = 128, 8, 10, 3, 12
 CAPTIONS = 10
 
@@ -38,9 +37,9 @@ def draw(args, prompt: str, steps: int, path: Path) -> Image.Image:
 
 def compose(rows: list[tuple[str, list[Image.Image]]]) -> Image.Image:
     """Each prompt with its pictures side by side, the fewest steps first."""
-    wide = len(STEPS) * SIDE + GAP
+    wide = len(rows[0][1]) * SIDE + GAP
     high = SIDE + TEXT_LINES * LINE + GAP
-    columns = COLUMNS // len(STEPS)
+    columns = max(1, COLUMNS // len(rows[0][1]))
     lines = (len(rows) + columns - 1) // columns
     page = Image.new("RGB", (columns * wide + GAP, lines * high + GAP), "white")
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=LINE - 1)
@@ -86,7 +85,7 @@ def sheet(args) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "picture.png"
         rows = [
-            (prompt, [draw(args, prompt, steps, path) for steps in STEPS])
+            (prompt, [draw(args, prompt, steps, path) for steps in args.steps])
             for _, prompt in prompts()
         ]
     if args.out is not None:

@@ -7,6 +7,7 @@ study/ of the work folder and goes on where the box ended.
 """
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -27,13 +28,16 @@ CHOOSING_SEED, SEEDS = 0, (1, 2, 3)
 SHIFTS = (1.0, 3.0)
 BEGIN, END = "<!-- results: python -m model.train study -->", "<!-- end of results -->"
 
+WARMING = 0.05  # of a training's samples
+SIMPLER_FROM, SIMPLER = 20, 4  # evaluations from which ways are chosen by fewer pictures
+
 # Each training: objective, the one it starts from, share of the budget.
 STAGES = {
     "diffusion": ("diffusion", None, 1.0),
     "flow": ("flow", None, 1.0),
     "half": ("flow", None, 0.5),
-    "rectified": ("rectify", "half", 0.5),
-    "straightened": ("rectify", "half", 0.25),
+    "rectified": ("reflow", "half", 0.5),
+    "straightened": ("reflow", "half", 0.25),
     "consistent": ("consist", "straightened", 0.25),
 }
 ARMS = ("diffusion", "flow", "rectified", "consistent")
@@ -48,7 +52,7 @@ def cosine_times(steps: int, _shift: float = 1.0) -> list[float]:
 
 class FromNoise:
     """A network that predicts noise on the cosine schedule, as a velocity of the flow:
-    at flow time t its own time has s/a = t/(1-t), and z scales by a + s."""
+    at flow time t its own time has s/a = t/(1-t), and z is x by the root of (1-t)^2 + t^2."""
 
     def __init__(self, network: Network):
         self.network = network
@@ -57,9 +61,14 @@ class FromNoise:
     def velocity(self, x, t, context, grid):
         u = objectives.cosine_time(t)
         a, s = (value[:, None, None] for value in objectives.cosine(u))
-        z = (a + s) * x
+        z = x / torch.hypot(t, 1 - t)[:, None, None]
         noise = self.network.velocity(z, u, context, grid).float()
         return noise - (z - s * noise) / a
+
+
+def at_start(noise: torch.Tensor, grid: list[float]) -> torch.Tensor:
+    """Where a flow that begins at grid[0] stands when the diffusion's own state is noise."""
+    return noise * math.hypot(grid[0], 1 - grid[0])
 
 
 def small_network(tokenizer, base: Network, path: Path | None = None) -> Network:
@@ -81,8 +90,24 @@ class Study:
         self.decoder = autoencoder.trained(args.work, args.base)
         self.tokenizer = load_tokenizer(args.base)
         self.empty = tokenize(self.tokenizer, [""])
+        self._keep_settings()
         self.weights = tuple(int(size == SIZE) for size in SIZES)
         self.minutes = args.minutes
+
+    def _keep_settings(self) -> None:
+        """One folder is one study: trainings of another budget or seed are not mixed in."""
+        path = self.folder / "settings.json"
+        settings = {
+            "budget": self.args.budget, "seed": self.args.seed, "rate": self.args.rate,
+            "text": training.digest_of(self.base.text),
+        }
+        if not path.is_file():
+            path.write_text(json.dumps(settings) + "\n")
+        elif json.loads(path.read_text()) != settings:
+            raise SystemExit(
+                f"{path}: begun with {path.read_text().strip()}, now asked for"
+                f" {json.dumps(settings)}: move {self.folder} away to begin anew"
+            )
 
     def network(self, name: str | None) -> Network:
         """The same first weights for all."""
@@ -99,14 +124,21 @@ class Study:
             self.args.work, self.network("half").eval(), self.tokenizer, 1.0, self.weights
         )
         self.minutes -= made.make(PAIRS, self.minutes)
-        return objectives.PairBatches(made) if made.count >= PAIRS else None
+        return self._pair_batches(made) if made.count >= PAIRS else None
+
+    @staticmethod
+    def _pair_batches(made: pairs.Pairs) -> objectives.PairBatches:
+        """As large as the drawings' batches."""
+        return objectives.PairBatches(made, objectives.batch_size(SIZE))
 
     def train(self, name: str) -> bool:
         """Whether the training is complete."""
         objective, start, share = STAGES[name]
         wanted = int(self.args.budget * share)
-        if objective in ("rectify", "consist") and start == "half":
+        if start == "half":
             wanted -= PAIRS * pairs.STEPS // 3
+        if objective == "consist":
+            wanted = wanted * 9 // 10  # its own steps: a third of an evaluation a sample
         path = self.folder / f"{name}.pt"
         if path.is_file() and torch.load(path, weights_only=True)["samples"] >= wanted:
             return True
@@ -119,11 +151,12 @@ class Study:
             self._compiled(self.network(start)), objectives.OBJECTIVES[objective], path,
             self.args.rate,
         )
-        random.seed(self.args.seed)
+        random.seed(f"{self.args.seed} {learner.step}")
+        torch.manual_seed(1_000_003 * (1 + self.args.seed) + learner.step)
         run = Run(name, self.minutes, learner.save)
         for _ in run.steps():
             done = learner.samples / wanted
-            warm = min(1.0, (learner.step + 1) / training.WARM_STEPS)
+            warm = min(1.0, (learner.samples + 1) / (WARMING * wanted))
             cool = min(1.0, max(0.01, (1 - done) / training.COOLING))
             run.show(loss=learner.learn(batches.draw(), warm * cool), done=f"{done:.1%}")
             run.stopped |= learner.samples >= wanted
@@ -149,32 +182,40 @@ class Study:
                 velocity = sampler.Guided(
                     field, (*tokens, *self.empty), 1.0, grid_of(SIZE)
                 )
-                x = solve(velocity, noise[i : i + evaluate.BATCH], grid)
+                start = at_start(noise[i : i + evaluate.BATCH], grid)
+                x = solve(velocity, start, grid)
                 pixels = self.decoder.decode(x, grid_of(SIZE))
             made.append(shrink(pixels.float().clamp(-1, 1)))
         return torch.cat(made)
 
 
 def native(arm: str) -> tuple[str, str, float]:
-    return ("euler", "cosine", 1.0) if arm == "diffusion" else ("euler", "shift", 1.0)
+    """The consistent arm is trained on the grid of a shift, at which it is sampled."""
+    ways = {
+        "diffusion": ("euler", "cosine", 1.0),
+        "consistent": ("euler", "shift", sampler.SHIFT),
+    }
+    return ways.get(arm, ("euler", "shift", 1.0))
 
 
 def candidates(arm: str, evaluations: int) -> list[tuple[str, str, float]]:
-    """Solvers whose evaluations are exactly as many, on each grid."""
-    solvers = [
-        name for name, (_, cost) in sampler.SOLVERS.items()
-        if steps_for(name, evaluations) and cost(steps_for(name, evaluations)) == evaluations
-    ]
-    grids = [("shift", shift) for shift in SHIFTS]
+    """Solvers on each grid, with as many evaluations, or one less (Heun's are odd). A single
+    step is Euler's with all of them, and knows no grid but its beginning."""
+    is_single = evaluations == 1
+    solvers = ["euler"] if is_single else [n for n in sampler.SOLVERS if steps_for(n, evaluations)]
+    grids = [("shift", shift) for shift in SHIFTS[: 1 if is_single else None]]
     if arm == "diffusion":
         grids.append(("cosine", 1.0))
     return [(solver, *grid) for solver in solvers for grid in grids]
 
 
 def steps_for(solver: str, evaluations: int) -> int:
-    if solver == "midpoint":
-        return evaluations // 2
-    return (evaluations + 1) // 2 if solver == "heun" else evaluations
+    """The most steps that cost no more; 0 where that would be Euler's one."""
+    _, cost = sampler.SOLVERS[solver]
+    steps = evaluations
+    while steps > 0 and cost(steps) > evaluations:
+        steps -= 1
+    return steps if steps > 1 or solver != "heun" else 0
 
 
 def times_of(kind: str, steps: int, shift: float) -> list[float]:
@@ -188,39 +229,49 @@ class Measurement:
         self.study = study
         classifier = Classifier(study.drawings)
         classifier.load(study.args.classifier_minutes)
+        self.features = f"{classifier.digest()} n{study.args.count}"
         self.judge = evaluate.Judge(study.drawings, classifier, study.args.count)
         self.records = evaluate.Records(study.folder / "results.json")
         self.fields = {}
 
-    def row(self, arm: str, way, evaluations: int, seed: int) -> dict:
+    def row(self, arm: str, way, evaluations: int, seed: int, share: int = 1) -> dict:
+        """By one picture of `share`."""
         solver, kind, shift = way
 
         def compute():
             if arm not in self.fields:
                 self.fields = {arm: self.study.field(arm)}
-            prompts = evaluate.prompts_of(self.study.drawings, self.judge.count, seed)
+            count = self.judge.count // share
+            prompts = evaluate.prompts_of(self.study.drawings, count, seed)
             noise = sampler.noise(len(prompts), SIZE, seed)
             grid = times_of(kind, steps_for(solver, evaluations), shift)
             return self.judge.measure(
                 self.study.pictures(self.fields[arm], solver, grid, prompts, noise)
             )
 
-        key = f"{arm} {solver} {kind} {shift:g} calls {evaluations} seed {seed}"
+        key = (
+            f"{self.features} {arm} {solver} {kind} {shift:g} calls {evaluations} seed {seed}"
+            f" share {share}"
+        )
         return self.records.get(key, compute)
 
     def best(self, arm: str, evaluations: int):
-        """By FD-own on a seed that is not reported."""
-        return min(
-            candidates(arm, evaluations),
-            key=lambda way: self.row(arm, way, evaluations, CHOOSING_SEED)["fd_own"],
-        )
+        """By FD-own on a seed that is not reported, of fewer pictures where they cost more."""
+        share = SIMPLER if evaluations >= SIMPLER_FROM else 1
+
+        def distance(way) -> float:
+            return self.row(arm, way, evaluations, CHOOSING_SEED, share)["fd_own"]
+
+        return min(candidates(arm, evaluations), key=distance)
 
     def ways(self, arm: str, evaluations: int) -> dict:
         return {"native": native(arm), "best": self.best(arm, evaluations)}
 
     def floor(self) -> dict:
         rows = [
-            self.records.get(f"floor seed {seed}", lambda s=seed: self.judge.floor(s))
+            self.records.get(
+                f"{self.features} floor seed {seed}", lambda s=seed: self.judge.floor(s)
+            )
             for seed in SEEDS
         ]
         return evaluate.summary(rows)
@@ -279,7 +330,7 @@ def report(rows: list[dict], floor: dict, document: Path) -> None:
 
 def study(args) -> None:
     work = Study(args)
-    if not all([work.train(arm) for arm in ARMS]):
+    if not all(work.train(arm) for arm in ARMS):
         print("the box ended before the trainings: run `study` again")
         return
     measurement = Measurement(work)

@@ -2,6 +2,7 @@
 weights, in a checkpoint that a later run goes on from.
 """
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -20,8 +21,26 @@ def rate_factor(run: Run, count: int, cooldown: bool) -> float:
     return warm * (min(1.0, max(0.01, (1 - run.share) / COOLING)) if cooldown else 1.0)
 
 
-def load_average(network: nn.Module, path: Path) -> None:
+def digest_of(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for parameter in module.parameters():
+        digest.update(parameter.detach().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def check_parent(saved: dict, parent: str, path: Path) -> None:
+    if saved["parent"] != parent:
+        raise SystemExit(
+            f"{path} was trained on other weights or pairs ({saved['parent']}, expected"
+            f" {parent}): move it away to begin anew"
+        )
+
+
+def load_average(network: nn.Module, path: Path, parent: str | None = None) -> None:
+    """None: whatever it stood on."""
     saved = torch.load(path, weights_only=True)
+    if parent is not None:
+        check_parent(saved, parent, path)
     with torch.no_grad():
         for parameter, value in zip(network.trained(), saved["average"], strict=True):
             parameter.copy_(value)
@@ -30,13 +49,17 @@ def load_average(network: nn.Module, path: Path) -> None:
 class Training:
     """A network, its optimiser and its average, with the checkpoint that holds them.
 
-    `objective` makes a loss of the network and a batch, which has x.
+    `objective` makes a loss of the network and a batch, which has x. `parent` names what it
+    stands on, be it weights that stay or pairs: a checkpoint of another's is refused.
     """
 
-    def __init__(self, network: nn.Module, objective, path: Path, rate: float):
+    def __init__(
+        self, network: nn.Module, objective, path: Path, rate: float, parent: str = ""
+    ):
         self.network = network
         self.objective = objective
         self.path = path
+        self.parent = parent
         self.parameters = network.trained()
         self.optimizer = Optimizer(network, rate)
         self.average = Average(self.parameters, AVERAGE)
@@ -45,6 +68,7 @@ class Training:
             self._resume(torch.load(path, weights_only=True))
 
     def _resume(self, saved: dict) -> None:
+        check_parent(saved, self.parent, self.path)
         with torch.no_grad():
             for parameter, value in zip(self.parameters, saved["network"], strict=True):
                 parameter.copy_(value)
@@ -57,7 +81,7 @@ class Training:
         value = {
             "network": [p.detach() for p in self.parameters],
             "optimizer": self.optimizer.state_dict(), "average": self.average.shadow,
-            "step": self.step, "samples": self.samples,
+            "step": self.step, "samples": self.samples, "parent": self.parent,
         }
         save_atomically(value, self.path)
 

@@ -176,12 +176,36 @@ class Commands(unittest.TestCase):
         self.assertTrue((self.work / "samples/flow.png").is_file())
 
     def test_4_rectify_and_consist(self):
+        self.call("rectify", "--minutes", "0.0001", "--pairs", "40")
+        self.assertFalse((self.work / "rectify.pt").exists())  # the pairs are not whole
         self.call("rectify", "--minutes", "0.06", "--pairs", "40")
         files = list((self.work / "pairs").glob("*.pt"))
         self.call("consist", "--minutes", "0.03", "--pairs", "40")
         self.assertEqual(files, list((self.work / "pairs").glob("*.pt")))
         for name in ("rectify", "consist"):
             self.assertGreater(self.checkpoint(name)["step"], 0)
+        steps = {name: self.checkpoint(name)["network"] for name in ("flow", "rectify", "consist")}
+        for one, other in (("flow", "rectify"), ("rectify", "consist")):
+            moved = [not torch.equal(a, b) for a, b in zip(steps[one], steps[other], strict=True)]
+            self.assertTrue(all(moved))
+        with self.assertRaisesRegex(SystemExit, "trained on other weights"):
+            training.load_average(
+                flow.trained(self.work, self.base, "flow"), self.work / "flow.pt", "another"
+            )
+
+    def test_4_walks_are_learned(self):
+        """The walked half alone moves every matrix, from where its own steps have led."""
+        one = network.Network.load(self.base)
+        made = pairs.Pairs(
+            self.work, flow.trained(self.work, self.base, "flow"),
+            network.load_tokenizer(self.base), 3.0,
+        )
+        batch = objectives.PairBatches(made, 2).draw()
+        for few in ((1,), (4,)):
+            one.zero_grad()
+            objectives.walked(one, batch, few).backward()
+            weight = one.dit.proj_out.weight.grad
+            self.assertGreater(weight.abs().max().item(), 0.0)
 
     def test_5_export_and_evaluate(self):
         for stage, distilled in (("flow", False), ("rectify", True)):

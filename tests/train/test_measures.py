@@ -59,10 +59,10 @@ class Distances(unittest.TestCase):
         self.assertEqual(measures.precision_recall(made, real, 1), (0.5, 1.0))
 
     def test_nearest(self):
-        reference = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 9.0]]).double()
-        index, distance, ratio = measures.nearest(
-            torch.tensor([[1.0, 0.0], [2.0, 0.0]]).double(), reference
-        )
+        reference = torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 9.0], [0.0, 0.5]]).double()
+        made = torch.tensor([[1.0, 0.0], [2.0, 0.0]]).double()
+        kinds = torch.tensor([7, 3, 5, 7])  # the last is of the first's kind
+        index, distance, ratio = measures.nearest(made, reference, kinds)
         self.assertEqual(index[0].item(), 0)
         self.assertAlmostEqual(distance[0].item(), 1.0)
         self.assertAlmostEqual(ratio[0].item(), 1 / 3)
@@ -137,13 +137,13 @@ class OneFamily(unittest.TestCase):
         predictor = Predictor()
         predictor.context = None
         field = study.FromNoise(predictor)
+        grid = study.cosine_times(12)
         end = sampler.euler(
             lambda z, t: field.velocity(z, torch.full((len(z),), t), None, None),
-            x, study.cosine_times(12),
+            study.at_start(x, grid), grid,
         )
         times = objectives.LAST_TIME * torch.linspace(1, 0, 13)
-        # The flow's state at t is the diffusion's divided by a + s.
-        z = x * sum(objectives.cosine(times[0]))
+        z = x
         for u, after in zip(times, times[1:]):
             a, s = objectives.cosine(u)
             b, r = objectives.cosine(after) if after > 0 else (1, 0)
