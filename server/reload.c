@@ -63,3 +63,12 @@ void reload_finish(struct reload *reload)
         (void)pthread_join(reload->thread, NULL);
     reload->has_thread = false;
 }
+
+bool reload_leave(struct reload *reload)
+{
+    if (!atomic_load(&reload->is_under_way))
+        return false;
+    (void)pthread_detach(reload->thread);
+    reload->has_thread = false;
+    return true;
+}

@@ -34,4 +34,7 @@ void reload_start(struct reload *reload);
 /* Waits for one that is under way. */
 void reload_finish(struct reload *reload);
 
+/* Whether one is under way: it is let go of then, and ends with the process. */
+bool reload_leave(struct reload *reload);
+
 #endif

@@ -287,7 +287,7 @@ int serve_run(const struct options *options)
     log_start(&server, clock_now() - start);
     serve(&server, &signals);
     bool all_answered = drain(&server, &signals);
-    bool is_reloading = atomic_load(&server.reload.is_under_way);
+    bool is_reloading = reload_leave(&server.reload);
     if (!is_reloading) /* else a model is being read, which may take minutes */
         stop(&server);
     log_message(all_answered ? "info" : "warning", "stopped",
