@@ -296,14 +296,21 @@ class Commands(unittest.TestCase):
 
 
 class Box(unittest.TestCase):
-    def test_a_signal_ends_the_run_and_saves(self):
+    def test_a_signal_ends_the_command_and_saves(self):
         saved = []
         box = run.Run("box", 5, lambda: saved.append(True))
-        for count in box.steps():
-            if count == 2:
-                os.kill(os.getpid(), 15)
-            self.assertLess(count, 4)
-        self.assertEqual(saved, [True])
+        with self.assertRaises(SystemExit) as end:
+            for count in box.steps():
+                if count == 2:
+                    os.kill(os.getpid(), 15)
+                self.assertLess(count, 4)
+        self.assertEqual((saved, end.exception.code), ([True], 0))
+
+    def test_a_box_without_a_step_saves_nothing(self):
+        saved = []
+        for _ in run.Run("box", 0, lambda: saved.append(True)).steps():
+            pass
+        self.assertEqual(saved, [])
 
 
 if __name__ == "__main__":
