@@ -167,6 +167,8 @@ def parser() -> argparse.ArgumentParser:
                      choices=["flow", "rectify", "consist", "diffusion"],
                      help="diffusion is the study's (%(default)s)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--share", action="store_true",
+                     help="parts that are equal to the base's become links to them")
     return top
 
 
