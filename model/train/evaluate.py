@@ -23,7 +23,7 @@ from .run import Run, autocast
 SIZE = (128, 128)
 BATCH = 64
 REFERENCE_STEPS = 200
-DISTANCE_PROMPTS = 64
+DISTANCE_PROMPTS = 32
 REFERENCE = 4096  # drawings, by weight, with repetitions as prompts have them
 COPIED = 1 / 3
 WEIGHT_FILES = (

@@ -14,6 +14,7 @@ from .network import Network, load_tokenizer, write_bundle
 # The rectified models carry guidance inside and are made for few steps: what is added to the
 # name of the base, and their steps.
 DISTILLED = {"rectify": ("rectified", 8), "consist": ("consistent", 4)}
+ORIGIN = {"_name_or_path", "local_files_only"}
 # The study's diffusion model, whose folder says how it was trained.
 DIFFUSION = "diffusion"
 
@@ -38,10 +39,12 @@ def trained_network(args) -> Network:
 
 
 def forget_origin(folder: Path) -> None:
-    """diffusers writes the folder that a part was loaded from into its config."""
+    """diffusers and transformers write into the configs whence a part was loaded."""
     for path in folder.glob("**/*.json"):
         config = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(config, dict) and config.pop("_name_or_path", None) is not None:
+        if isinstance(config, dict) and ORIGIN & config.keys():
+            for name in ORIGIN:
+                config.pop(name, None)
             path.write_text(
                 json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
             )
