@@ -73,11 +73,12 @@ static size_t index_of(const struct http_images *images, const struct job *job)
     return i;
 }
 
-/* Locked. Steps and previews are left out when the client is slow to read. */
+/* Locked. Steps and previews are left out when the client is slow to read; one that is
+ * larger than what it may be behind goes to a client that is not behind at all. */
 static void tell(struct http_images *images, struct buf *event, bool is_optional)
 {
     size_t unread = images->text.length - images->sent;
-    bool fits = !is_optional || unread + event->length <= STREAM_PATIENCE;
+    bool fits = !is_optional || unread == 0 || unread + event->length <= STREAM_PATIENCE;
     if (event->length > 0 && !event->failed && fits) {
         (void)buf_append(&images->text, event->data, event->length);
         images->told = clock_now();
@@ -383,7 +384,7 @@ unsigned http_images_evaluations(const struct http_images *images)
 {
     unsigned evaluations = 0;
     for (size_t i = 0; i < images->n; i++)
-        evaluations += images->jobs[i]->facts.evaluations;
+        evaluations += images->jobs[i]->is_copy ? 0 : images->jobs[i]->facts.evaluations;
     return evaluations;
 }
 

@@ -62,6 +62,7 @@ struct job {
     unsigned images;        /* the first's: how many the request has */
     bool has_final_steps;   /* the first's: they hold for all images from now on */
     bool is_estimate;       /* ends, CANCELED, as soon as `admission` is known */
+    bool is_copy;           /* its image was made for the job that it followed */
     bool wants_preview;     /* before its next step */
     char tag[JOB_TAG_SIZE]; /* jobs of the same tag have the same image; may be "" */
     struct list followers;  /* that wait for this one's image */

@@ -50,10 +50,11 @@ static struct batcher_ready ready_of(const struct planner_view *view,
 }
 
 /* Previews are the first thing that is left out under load: they are made while each
- * request could have a worker of its own. */
-static bool has_time_for_previews(const struct planner_view *view)
+ * request could have a worker of its own. What was promised by a deadline was promised
+ * without them. */
+static bool has_time_for_preview(const struct planner_view *view, const struct job *job)
 {
-    return view->roster->n_queued == 0 && view->roster->n_running <= view->workers;
+    return job->deadline == 0 && view->roster->n_queued == 0 && view->roster->n_running <= view->workers;
 }
 
 size_t planner_plan(struct planner *planner, const struct planner_view *view)
@@ -63,7 +64,7 @@ size_t planner_plan(struct planner *planner, const struct planner_view *view)
          job = roster_next_running(view->roster, job)) {
         if (job->round != NULL)
             continue;
-        job->wants_preview = job->wants_preview && has_time_for_previews(view);
+        job->wants_preview = job->wants_preview && has_time_for_preview(view, job);
         planner->jobs[planner->n++] = job;
     }
     qsort(planner->jobs, planner->n, sizeof(struct job *), by_due);

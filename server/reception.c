@@ -33,6 +33,13 @@ void reception_forecast(const struct scheduler *scheduler, struct job *job)
                            scheduler->setting.max_wait);
 }
 
+bool reception_has_room(const struct scheduler *scheduler, size_t images)
+{
+    const struct roster *roster = &scheduler->roster;
+    return roster->n_queued + roster->n_running + roster->n_following + images <=
+           scheduler->places + scheduler->setting.queue;
+}
+
 static enum refusal refusal_of(const struct scheduler *scheduler,
                                const struct job *job,
                                enum admission_outcome outcome)
@@ -50,8 +57,7 @@ static enum refusal refusal_of(const struct scheduler *scheduler,
         return REFUSAL_SIZE;
     if (outcome != ADMISSION_YES)
         return refusals[outcome];
-    if (roster->n_queued + roster->n_running + job->images >
-        scheduler->places + setting->queue)
+    if (!reception_has_room(scheduler, job->images))
         return REFUSAL_COUNT;
     if (roster->memory + job->images * job->memory > setting->job_memory)
         return REFUSAL_MEMORY;

@@ -12,11 +12,16 @@
 #include "server/scheduler.h"
 #include "server/verdict.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Requests that a step round has at present, by which steps are priced. */
 size_t reception_batch(const struct scheduler *scheduler);
+
+/* Whether so many more may wait or run. Those that wait for another's image count: each
+ * has a connection open. */
+bool reception_has_room(const struct scheduler *scheduler, size_t images);
 
 /* The first image of a newcomer, or an estimate: `admission` is filled in, and `problem`
  * when it is refused. */

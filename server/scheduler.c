@@ -70,6 +70,7 @@ take_over(struct job *follower, const struct job *job, enum job_state state)
 {
     follower->problem = job->problem;
     follower->facts = job->facts;
+    follower->is_copy = true;
     if (state != JOB_DONE || buf_append(&follower->png, job->png.data, job->png.length))
         return state;
     (void)problem_set(&follower->problem, PROBLEM_INTERNAL, NULL,
@@ -83,6 +84,7 @@ static void end(struct scheduler *scheduler, struct job *job, enum job_state sta
     struct list_node *node;
     while ((node = list_pop(&job->followers)) != NULL) {
         struct job *follower = list_entry(node, struct job, node);
+        scheduler->roster.n_following--;
         if (state == JOB_DONE)
             metrics_add(scheduler->setting.metrics, METRIC_SHARED, 0, 1.0);
         end_alone(scheduler, follower, take_over(follower, job, state));
@@ -115,8 +117,10 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
         return;
     }
     struct job *leader = job->is_estimate ? NULL : roster_find(&scheduler->roster, job);
-    if (leader != NULL) {
+    /* Who finds no room is refused below like all others: a connection waits for it. */
+    if (leader != NULL && reception_has_room(scheduler, 1)) {
         list_append(&leader->followers, &job->node);
+        scheduler->roster.n_following++;
         return;
     }
     if (job->first == job)
@@ -140,8 +144,8 @@ void scheduler_take(struct scheduler *scheduler, struct job *job, uint64_t now)
     job_tell(job, JOB_ADMITTED);
 }
 
-/* The job gets a place, and what the cache has of its prompts. */
-static void begin(struct scheduler *scheduler, struct job *job, uint64_t now)
+/* What the cache has of the prompts that the job has no context of. */
+static void find_contexts(struct scheduler *scheduler, struct job *job)
 {
     const struct request *request = &job->request;
     const struct {
@@ -150,15 +154,23 @@ static void begin(struct scheduler *scheduler, struct job *job, uint64_t now)
     } prompts[JOB_CONTEXTS] = {
         {request->prompt, request->prompt_bytes},
         {request->negative_prompt, request->negative_prompt_bytes}};
+    if (job->model != scheduler->model)
+        return;
+    for (size_t i = 0; i < JOB_CONTEXTS && i < job->n_contexts; i++) {
+        if (job->contexts[i] == NULL)
+            job->contexts[i] = context_cache_find(&scheduler->contexts, prompts[i].text,
+                                                  prompts[i].bytes);
+    }
+}
+
+/* The job gets a place. */
+static void begin(struct scheduler *scheduler, struct job *job, uint64_t now)
+{
     roster_start(&scheduler->roster, job);
     job->started = now;
     job->facts.queue = now - job->submitted;
     job_move(job, JOB_ENCODING);
-    if (job->model != scheduler->model)
-        return;
-    for (size_t i = 0; i < JOB_CONTEXTS && i < job->n_contexts; i++)
-        job->contexts[i] =
-            context_cache_find(&scheduler->contexts, prompts[i].text, prompts[i].bytes);
+    find_contexts(scheduler, job);
 }
 
 /* From the queue to a place, while there are places; what is due before some that run has
@@ -198,8 +210,11 @@ void scheduler_fill(struct scheduler *scheduler,
                     uint64_t now)
 {
     planner_fill(&scheduler->planner, number, round);
-    for (size_t i = 0; i < round->n && round->work == BATCHER_ENCODE; i++)
+    for (size_t i = 0; i < round->n && round->work == BATCHER_ENCODE; i++) {
+        /* Another image of the request may have been encoded since this one got a place. */
+        find_contexts(scheduler, round->jobs[i]);
         reception_correct(scheduler, round->jobs[i], now);
+    }
     observe_start(scheduler->setting.metrics, round);
 }
 
@@ -319,6 +334,7 @@ static void check_job(struct job *job, void *context)
         next = list_next(&job->followers, node);
         if (verdict_end(follower, is_canceling, check->now)) {
             list_remove(node);
+            check->scheduler->roster.n_following--;
             end(check->scheduler, follower, JOB_CANCELED);
         }
     }

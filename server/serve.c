@@ -185,9 +185,12 @@ static void log_start(const struct server *server, uint64_t took)
  * reload comes too late now. */
 static bool wait_for_signal(const sigset_t *set, uint64_t seconds)
 {
-    struct timespec time = {.tv_sec = (time_t)seconds};
+    uint64_t end = clock_now() + seconds * NANOSECONDS;
     int signal_number;
     do {
+        uint64_t now = clock_now(), left = now < end ? end - now : 0;
+        struct timespec time = {.tv_sec = (time_t)(left / NANOSECONDS),
+                                .tv_nsec = (long)(left % NANOSECONDS)};
         signal_number = sigtimedwait(set, NULL, &time);
     } while (signal_number == SIGHUP || (signal_number < 0 && errno == EINTR));
     return signal_number > 0;

@@ -75,7 +75,8 @@ static void check_roster(const struct scheduler *scheduler)
     }
     CHECK(n == roster->n_queued);
     CHECK(roster->n_running <= 2 * scheduler->places);
-    CHECK(roster->n_running + n <= scheduler->places + scheduler->setting.queue);
+    CHECK(roster->n_running + n + roster->n_following <=
+          scheduler->places + scheduler->setting.queue);
     CHECK(roster->memory <= scheduler->setting.job_memory);
 }
 
