@@ -216,6 +216,7 @@ static void lay_out(const struct autoencoder_kl *m,
                     struct autoencoder_maps *maps)
 {
     size_t channels = size_max(m->latent_channels, m->channels[m->n_levels - 1]);
+    channels = size_max(channels, COLOURS); /* of conv_out, which is no step */
     maps->groups = m->groups;
     autoencoder_maps_lay_out(m->steps, m->n_steps,
                              size_multiply(latent_tokens, PATCH * PATCH), channels, arena,

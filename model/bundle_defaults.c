@@ -22,9 +22,14 @@ static void name_of_folder(const char *folder, char name[BUNDLE_NAME_SIZE])
     (void)snprintf(name, BUNDLE_NAME_SIZE, "%.*s", (int)(end - start), folder + start);
 }
 
+/* A name that is misspelt would leave its default in force, unnoticed. */
+static const char *const NAMES[] = {"name",   "steps",      "guidance", "width",
+                                    "height", "max_pixels", "text_taps"};
+
 static void
 read_values(struct bundle_info *info, struct qwen3_taps *taps, struct config *config)
 {
+    config_expect_keys(config, NAMES, sizeof(NAMES) / sizeof(NAMES[0]));
     (void)snprintf(info->name, sizeof(info->name), "%s",
                    config_text_or(config, "name", info->name));
     info->steps = (unsigned)config_size_or(config, "steps", 1, MAX_STEPS, info->steps);

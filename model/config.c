@@ -76,6 +76,25 @@ bool config_has(const struct config *config, const char *key)
     return value_of(config, key) != NULL;
 }
 
+static bool is_among(const char *key, const char *const *keys, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+void config_expect_keys(struct config *config, const char *const *keys, size_t n)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(config->json, key, value) {
+        if (!is_among(key, keys, n))
+            config_refuse(config, "%.60s is not known here", key);
+    }
+}
+
 static bool is_size(const json_t *value, size_t low, size_t high)
 {
     return json_is_integer(value) && json_integer_value(value) >= 0 &&

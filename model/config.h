@@ -38,6 +38,9 @@ void config_refuse(struct config *config, const char *format, ...)
 
 bool config_has(const struct config *config, const char *key);
 
+/* No other keys than these. */
+void config_expect_keys(struct config *config, const char *const *keys, size_t n);
+
 /* An integer in [low, high]. Absent or null: the fallback, if config_size_or. */
 size_t config_size(struct config *config, const char *key, size_t low, size_t high);
 size_t config_size_or(

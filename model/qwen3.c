@@ -55,11 +55,12 @@ lay_out(const struct qwen3 *m, struct arena *arena, size_t n, struct buffers *b)
 }
 
 /* The angles that positions turn by. transformers 4 has rope_theta and rope_scaling,
- * transformers 5 both in rope_parameters; the type was once called "type". */
+ * transformers 5 both in rope_parameters; the type was once called "type". Without a theta
+ * it is transformers' default_theta (modeling_rope_utils.py). */
 static void read_rotation(struct qwen3 *m, struct config *config)
 {
     static const char parameters[] = "rope_parameters", plain[] = "default";
-    m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e6);
+    m->theta = config_number_or(config, "rope_theta", 1.0, 1e12, 1e4);
     m->theta =
         config_nested_number_or(config, parameters, "rope_theta", 1.0, 1e12, m->theta);
     const char *type = config_nested_text_or(config, parameters, "type", plain);

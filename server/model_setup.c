@@ -21,6 +21,13 @@ enum err_code model_setup_open(struct model_setup *setup,
     setup->plan =
         memory_plan_make(setup->bundle, workers != 0 ? workers : machine_processors(),
                          options->max_batch, options->max_pixels, options->context_cache);
+    size_t patch = bundle_info(setup->bundle)->patch;
+    size_t most = setup->plan.limits.max_pixels;
+    if (most < patch * patch)
+        return err_set(err, ERR_INVALID,
+                       "--max-pixels leaves pictures of at most %zu pixels; the model's "
+                       "smallest has %zux%zu",
+                       most, patch, patch);
     return ERR_OK;
 }
 

@@ -56,6 +56,13 @@ class Safetensors:
         return next(name for name in USED.values() if name in self.header)
 
 
+def more_merges_than_entries(path):
+    content = json.loads(path.read_text())
+    merges = content["model"]["merges"]
+    merges += merges[:1] * len(content["model"]["vocab"])
+    path.write_text(json.dumps(content))
+
+
 def truncated(path):
     os.truncate(path, path.stat().st_size - 2)
 
@@ -305,9 +312,11 @@ FILES = [
         ("f32", "vae/config.json", setting(latent_channels=2**31), "latent_channels"),
         ("f32", "vae/config.json", setting(block_out_channels=[]), "block_out_channels"),
         ("f32", "scheduler/scheduler_config.json", setting(_class_name="DDIM"), "DDIM"),
+        ("f32", "tokenizer/tokenizer.json", more_merges_than_entries, "no more than entries"),
         ("f32", "sluice.json", setting(width=17), "multiple"),
         ("f32", "sluice.json", setting(steps=0), "steps"),
         ("f32", "sluice.json", setting(max_pixels=10), "max_pixels"),
+        ("f32", "sluice.json", setting(max_pixel=65536), "max_pixel is not known"),
         ("two-taps", "sluice.json", setting(text_taps=[1, 9]), ("text tap 9",)),
         ("two-taps", "sluice.json", setting(text_taps=[3, 1]), ("text tap 1",)),
         ("bf16-sharded", INDEX, without_shard, "00004-of-00003"),
@@ -389,6 +398,9 @@ class BrokenModelsTest(unittest.TestCase):
                 one.post(request).body[-1000:] for one in (server, plain)
             ]
             self.assertEqual(*pictures)
+
+    def test_no_room_for_a_picture(self):
+        self.check_refused("--model", tiny("f32"), "--max-pixels", "1", words=("--max-pixels",))
 
     def test_memory_limit(self):
         message = self.check_refused(
