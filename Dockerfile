@@ -22,7 +22,7 @@ RUN cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
  && cmake --build build --target sluice \
  && mkdir -p /image/bin /image/share/sluice /image/share/doc/sluice \
  && strip -o /image/bin/sluice build/server/sluice \
- && cp -r model/house /image/share/sluice/ \
+ && cp -r model/house model/house-rectified /image/share/sluice/ \
  && cp LICENSE NOTICE /image/share/doc/sluice/ \
  && chmod -R a+rX /image
 

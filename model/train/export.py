@@ -13,7 +13,7 @@ from .network import Network, load_tokenizer, write_bundle
 
 # The rectified models carry guidance inside and are made for few steps: what is added to the
 # name of the base, and their steps.
-DISTILLED = {"rectify": ("rectified", 8), "consist": ("consistent", 4)}
+DISTILLED = {"rectify": ("rectified", 4), "consist": ("consistent", 4)}
 ORIGIN = {"_name_or_path", "local_files_only"}
 # The study's diffusion model, whose folder says how it was trained.
 DIFFUSION = "diffusion"

@@ -8,6 +8,7 @@ import re
 import struct
 import unittest
 import zlib
+from pathlib import Path
 
 from sluice_server import (
     GENERATE,
@@ -83,6 +84,20 @@ class ModelTest(unittest.TestCase):
             self.assertIsNone(model["curve"])
         with Server(tiny("f16-distilled")) as server:
             self.assertIs(server.get("/v1/model").json()["is_distilled"], True)
+
+
+    def test_curves(self):
+        """What is said of the house models was measured on the weights that are served."""
+        for folder, evaluations in ((HOUSE, 2), (Path(f"{HOUSE}-rectified"), 1)):
+            with self.subTest(folder.name), Server(folder) as server:
+                curve = server.get("/v1/model").json()["curve"]
+                for name, digest in curve["weights"].items():
+                    weights = (Path(folder) / name).read_bytes()
+                    self.assertEqual(hashlib.sha256(weights).hexdigest(), digest, name)
+                steps = {row["steps"]: row for row in curve["rows"]}
+                drawn = server.post({**CAT, "steps": 4})
+                self.assertEqual(steps[4]["evaluations"], 4 * evaluations)
+                self.assertEqual(drawn.headers["Sluice-Evaluations"], str(4 * evaluations))
 
 
 class EstimateTest(unittest.TestCase):
