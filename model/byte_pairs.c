@@ -13,6 +13,9 @@
 #define NO_RANK UINT32_MAX
 #define NOWHERE UINT32_MAX
 
+/* A token may be made in several ways: Llama 3 has two merges for each, on average. */
+enum { MERGES_OF_ONE = 16 };
+
 struct slot {
     uint32_t left, right;
     uint32_t rank; /* NO_RANK: the slot is empty */
@@ -37,11 +40,14 @@ struct piece {
 enum err_code byte_pairs_create(struct byte_pairs **out,
                                 const uint32_t byte_ids[256],
                                 size_t merges,
+                                size_t entries,
                                 struct err *err)
 {
-    if (merges >= NO_RANK)
-        return err_set(err, ERR_UNSUPPORTED, "%zu merges, expected fewer than %lu",
-                       merges, (unsigned long)NO_RANK);
+    size_t most = size_min(size_multiply(entries, MERGES_OF_ONE), NO_RANK - 1);
+    if (merges > most)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%zu merges, expected at most %zu for a vocabulary of %zu", merges,
+                       most, entries);
     struct byte_pairs *pairs = calloc(1, sizeof(*pairs));
     if (pairs == NULL)
         goto fail;

@@ -21,10 +21,12 @@ struct byte_pairs;
 struct json_t;
 struct vocabulary;
 
-/* Room for `merges` merges; byte_ids holds the token of each single byte. */
+/* Room for `merges` merges, which are refused when a vocabulary of so many entries cannot
+ * have them; byte_ids holds the token of each single byte. */
 enum err_code byte_pairs_create(struct byte_pairs **out,
                                 const uint32_t byte_ids[256],
                                 size_t merges,
+                                size_t entries,
                                 struct err *err);
 void byte_pairs_destroy(struct byte_pairs *pairs);
 

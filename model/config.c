@@ -89,7 +89,8 @@ void config_expect_keys(struct config *config, const char *const *keys, size_t n
 {
     const char *key;
     json_t *value;
-    json_object_foreach(config->json, key, value) {
+    json_object_foreach(config->json, key, value)
+    {
         if (!is_among(key, keys, n))
             config_refuse(config, "%.60s is not known here", key);
     }

@@ -54,9 +54,8 @@ lay_out(const struct qwen3 *m, struct arena *arena, size_t n, struct buffers *b)
     b->sine = arena_take_floats(arena, size_multiply(n, m->head_size / 2));
 }
 
-/* The angles that positions turn by. transformers 4 has rope_theta and rope_scaling,
- * transformers 5 both in rope_parameters; the type was once called "type". Without a theta
- * it is transformers' default_theta (modeling_rope_utils.py). */
+/* The angles of positions. transformers 4 has rope_theta and rope_scaling, transformers 5
+ * both in rope_parameters; the type was once called "type"; 1e4 is its default_theta. */
 static void read_rotation(struct qwen3 *m, struct config *config)
 {
     static const char parameters[] = "rope_parameters", plain[] = "default";

@@ -165,13 +165,9 @@ static enum err_code read_merges(struct byte_pairs **out,
                            "model.vocab is not byte-level: it lacks '%.*s', byte 0x%02X",
                            (int)length, symbol, byte);
     }
-    /* A merge makes a token: the room for more is not taken. */
-    json_t *merges = json_at(root, "model.merges");
-    size_t entries = json_object_size(json_at(root, "model.vocab"));
-    if (json_array_size(merges) > entries)
-        return err_set(err, ERR_FORMAT, "%zu merges, expected no more than entries (%zu)",
-                       json_array_size(merges), entries);
-    enum err_code code = byte_pairs_create(out, byte_ids, json_array_size(merges), err);
+    json_t *merges = json_at(root, "model.merges"), *vocab = json_at(root, "model.vocab");
+    enum err_code code = byte_pairs_create(out, byte_ids, json_array_size(merges),
+                                           json_object_size(vocab), err);
     return code == ERR_OK ? byte_pairs_add_all(*out, vocabulary, merges, err) : code;
 }
 

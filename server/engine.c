@@ -268,7 +268,8 @@ void engine_destroy(struct engine *engine)
 
 bool engine_is_alive(const struct engine *engine)
 {
-    /* The engine may store a later instant in between: in this order it can only be older. */
+    /* The engine may store a later instant in between: in this order it can only be
+     * older. */
     uint64_t last = atomic_load(&engine->last_turn);
     uint64_t silent = clock_now() - last;
     return silent < (uint64_t)ALIVE_SECONDS * NANOSECONDS;

@@ -33,7 +33,8 @@ static void add_origin(const struct http_exchange *exchange,
     (void)MHD_add_response_header(response, "Access-Control-Allow-Origin", origin);
     (void)MHD_add_response_header(
         response, "Access-Control-Expose-Headers",
-        "ETag, Retry-After, Retry-After-Ms, Server-Timing, Sluice-Evaluations, Sluice-Model, "
+        "ETag, Retry-After, Retry-After-Ms, Server-Timing, Sluice-Evaluations, "
+        "Sluice-Model, "
         "Sluice-Prompt-Tokens, Sluice-Seed, Sluice-Steps, X-Request-Id");
 }
 

@@ -43,7 +43,8 @@ static void observe_image(struct metrics *metrics, const struct job *job)
     metrics_observe(metrics, HISTOGRAM_REQUEST, 0, took);
     for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
         metrics_observe(metrics, HISTOGRAM_PHASE, i, seconds(phases[i]));
-    /* What several were promised is the end of the last; previews were not reckoned with. */
+    /* What several were promised is the end of the last; previews were not reckoned with.
+     */
     if (predicted > 0.0 && job->first->images == 1 && job->request.preview_every == 0)
         metrics_observe(metrics, HISTOGRAM_PREDICTION, 0, took / predicted);
     if (job->request.sampling.steps < job->max_steps)

@@ -54,7 +54,8 @@ static struct batcher_ready ready_of(const struct planner_view *view,
  * without them. */
 static bool has_time_for_preview(const struct planner_view *view, const struct job *job)
 {
-    return job->deadline == 0 && view->roster->n_queued == 0 && view->roster->n_running <= view->workers;
+    return job->deadline == 0 && view->roster->n_queued == 0 &&
+           view->roster->n_running <= view->workers;
 }
 
 size_t planner_plan(struct planner *planner, const struct planner_view *view)

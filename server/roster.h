@@ -20,7 +20,7 @@ struct roster {
     struct list queued, running;
     size_t n_queued, n_running;
     size_t n_following; /* in no list here, but in those of the jobs that they follow */
-    size_t memory;                  /* bytes that all of them may come to hold */
+    size_t memory;      /* bytes that all of them may come to hold */
     struct commitment *commitments; /* room for all */
 };
 

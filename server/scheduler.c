@@ -211,7 +211,8 @@ void scheduler_fill(struct scheduler *scheduler,
 {
     planner_fill(&scheduler->planner, number, round);
     for (size_t i = 0; i < round->n && round->work == BATCHER_ENCODE; i++) {
-        /* Another image of the request may have been encoded since this one got a place. */
+        /* Another image of the request may have been encoded since this one got a place.
+         */
         find_contexts(scheduler, round->jobs[i]);
         reception_correct(scheduler, round->jobs[i], now);
     }

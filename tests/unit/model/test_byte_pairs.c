@@ -63,7 +63,7 @@ static struct byte_pairs *create(const struct merge *merges, size_t count)
     uint32_t byte_ids[256];
     for (uint32_t i = 0; i < 256; i++)
         byte_ids[i] = i % SYMBOLS;
-    CHECK_OK(byte_pairs_create(&pairs, byte_ids, count, &err), err);
+    CHECK_OK(byte_pairs_create(&pairs, byte_ids, count, count, &err), err);
     for (size_t i = 0; i < count; i++)
         byte_pairs_add(pairs, merges[i].left, merges[i].right, merges[i].merged);
     return pairs;
