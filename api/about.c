@@ -104,7 +104,7 @@ void about_estimate_write(const struct about_estimate *estimate, struct buf *out
                   "evaluations", (json_int_t)estimate->evaluations, "queue_ms",
                   milliseconds(estimate->queue), "run_ms", milliseconds(estimate->run),
                   "total_ms", milliseconds(estimate->queue + estimate->run));
-    if (!estimate->would_be_admitted &&
+    if (!estimate->would_be_admitted && estimate->retry_after > 0 &&
         json_object_set_new(root, "retry_after", json_integer(estimate->retry_after)) !=
             0)
         out->failed = true;

@@ -29,13 +29,13 @@ void about_model_write(const struct about *about, struct buf *out);
 
 struct about_estimate {
     bool would_be_admitted;
-    unsigned retry_after;        /* seconds, when it would not; 0 otherwise */
+    unsigned retry_after;        /* seconds, when it would later; 0 otherwise */
     unsigned steps, evaluations; /* what the deadline would leave of them */
     uint64_t queue, run;         /* nanoseconds until it starts, and until it is done */
 };
 
 /* {"admitted": ..., "steps": ..., "evaluations": ..., "queue_ms": ..., "run_ms": ...,
- * "total_ms": ..., "retry_after": ...}, the last only when it would not be admitted. */
+ * "total_ms": ..., "retry_after": ...}, the last only when it would be later. */
 void about_estimate_write(const struct about_estimate *estimate, struct buf *out);
 
 #endif

@@ -5,6 +5,7 @@ build folder.
 """
 
 import base64
+import json
 import os
 import pathlib
 import re
@@ -210,6 +211,90 @@ class PageTest(unittest.TestCase):
         self.ask(page, seed=1, steps=1)
         self.finished(page, 1)
         self.assertIsNone(page.locator("#seed").get_attribute("aria-invalid"))
+
+    def test_examples(self):
+        page = self.open()
+        page.get_by_role("button", name="red heart").click()
+        self.finished(page, page.evaluate("chosen_steps()"))
+        self.assertEqual(page.input_value("#prompt"), "red heart")
+        expect(page.locator("#examples")).to_be_hidden()
+
+    def fail_once(self, page, path, status, fields):
+        """The next request of that path is refused without reaching the service."""
+        page.route(
+            f"**{path}",
+            lambda route: route.fulfill(
+                status=status,
+                content_type="application/problem+json",
+                body=json.dumps({"title": "No", "status": status, **fields}),
+            ),
+            times=1,
+        )
+
+    def test_model_unknown_at_first(self):
+        page = self.open(is_clean=False)
+        self.fail_once(page, "/v1/model", 503, {})
+        page.reload()
+        expect(page.locator("#note")).to_contain_text("503")
+        page.get_by_role("textbox", name="Prompt").fill(CAT)
+        page.get_by_role("button", name="Draw", exact=True).click()
+        expect(page.locator("#seed")).not_to_have_value("")
+        self.finished(page, page.evaluate("chosen_steps()"))
+
+    def test_later(self):
+        """Why it waits is told; it can be stopped, and else draws when the time has come."""
+        page = self.open(is_clean=False)
+        self.ask(page, steps=2)
+        self.finished(page, 2)
+        used_up = {"detail": "the rate is used up", "retry_after": 2}
+        for is_stopped in (True, False):
+            self.fail_once(page, "/v1/generate", 429, used_up)
+            self.ask(page, steps=1)
+            for name in ("#note", "#spoken"):
+                expect(page.locator(name)).to_have_text(
+                    "the rate is used up; trying again in 2 s."
+                )
+            expect(page.locator("#stop")).to_be_visible()
+            if is_stopped:
+                page.locator("#stop").click()
+                expect(page.locator("#note")).to_have_text("Stopped.")
+                expect(page.locator("#stop")).to_be_hidden()
+                shown = page.locator("#picture").get_attribute("src")
+                self.assertEqual(page.locator("#download").get_attribute("href"), shown)
+        self.finished(page, 1)
+        expect(page.locator("#stop")).to_be_hidden()
+
+    def test_with_a_key(self):
+        """A drag draws once, and nothing is linked that would be refused."""
+        page = self.open()
+        page.evaluate("sessionStorage.setItem(KEY, 'secret')")
+        page.get_by_role("textbox", name="Prompt").fill(CAT)
+        sent = []
+        page.on("request", lambda r: sent.append(r) if r.url.endswith("/v1/generate") else 0)
+        page.get_by_role("slider", name="Steps").evaluate(
+            """(slider) => {
+                for (const value of [3, 2, 1, 0]) {
+                    slider.value = value;
+                    slider.dispatchEvent(new Event("input"));
+                }
+                slider.dispatchEvent(new Event("change"));
+            }"""
+        )
+        self.finished(page, 1)
+        self.assertEqual([r.post_data_json["steps"] for r in sent], [1])
+        for name in ("#link", "#history a"):
+            self.assertIsNone(page.locator(name).first.get_attribute("href"))
+
+    def test_strip_is_of_one_request(self):
+        page = self.open()
+        self.ask(page, steps=1)
+        self.finished(page, 1)
+        sent = []
+        page.on("request", lambda r: sent.append(r.post_data_json) if r.post_data else 0)
+        page.evaluate("draw_strip(); $('seed').value = 8; undefined")
+        expect(page.locator("#strip .took").last).to_have_text(TIME)
+        self.assertEqual({request["seed"] for request in sent}, {7})
+        self.assertEqual([request["steps"] for request in sent], [1, 2, 4, 8, 16, 32])
 
     def test_policy(self):
         """What is not the page's own script does not run."""

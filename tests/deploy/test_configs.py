@@ -37,6 +37,20 @@ class ConfigTest(unittest.TestCase):
         self.check("promtool", "check", "rules", DEPLOY / "prometheus" / "rules.yaml")
         self.check("promtool", "test", "rules", HERE / "rules_cases.yaml")
 
+    def test_prometheus_in_kubernetes(self):
+        """All but the discovery, which Debian's promtool is built without."""
+        text = (DEPLOY / "prometheus" / "kubernetes.yaml").read_text()
+        text, replaced = re.subn(
+            r"- role: pod\n +namespaces:\n +names: .*", "- targets: [pod:8081]", text
+        )
+        self.assertEqual(replaced, 1)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "kubernetes.yaml"
+            path.write_text(text.replace("kubernetes_sd_configs", "static_configs"))
+            rules = (DEPLOY / "prometheus" / "rules.yaml").read_text()
+            (path.parent / "rules.yaml").write_text(rules)
+            self.check("promtool", "check", "config", path)
+
     def test_systemd(self):
         unit = DEPLOY / "systemd" / "sluice.service"
         report = self.check(

@@ -116,13 +116,13 @@ class KubernetesTest(unittest.TestCase):
 
     def test_the_balancer_finds_the_replicas(self):
         container = self.objects["Deployment", "sluice-haproxy"]["spec"]["template"]["spec"]
-        (variable,) = container["containers"][0]["env"]
+        namespace, variable = container["containers"][0]["env"]
+        self.assertEqual(namespace["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace")
         service = self.objects["Service", "sluice"]
         self.assertEqual(service["spec"]["clusterIP"], "None")
         self.assertEqual(
             variable["value"],
-            f"{service['metadata']['name']}.{self.kustomization['namespace']}"
-            ".svc.cluster.local",
+            f"{service['metadata']['name']}.$({namespace['name']}).svc.cluster.local",
         )
         text = (DEPLOY / "haproxy" / "haproxy.cfg").read_text()
         used = set(re.findall(r'"\$\{(\w+)-', text))

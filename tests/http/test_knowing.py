@@ -125,6 +125,7 @@ class EstimateTest(unittest.TestCase):
             self.assertGreater(several["run_ms"], 1.5 * times[2])
             hopeless = estimate(server, {"steps": 100, "deadline_ms": 1}).json()
             self.assertIs(hopeless["admitted"], False)
+            self.assertNotIn("retry_after", hopeless, "it would never fit")
             after = server.metrics()
             images = [m("sluice_images_total") for m in (before, after)]
             self.assertEqual(images[1] - images[0], 1, "that of the POST")

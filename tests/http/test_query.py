@@ -400,8 +400,20 @@ class CacheTest(unittest.TestCase):
         for _ in range(2):
             answer = self.get(CAT, headers={"Accept": "application/json"})
             self.assertEqual(answer.headers["Content-Type"], "application/json")
-            self.assertEqual(answer.headers["Sluice-Cache"], "MISS")
+            self.assertEqual(answer.headers["Sluice-Cache"], "BYPASS")
         self.assertEqual(self.get(CAT).body, picture.body)
+
+    def test_keys_pass_by(self):
+        headers = {"Authorization": "Bearer somebody"}
+        for _ in range(2):
+            answer = self.get(CAT, headers=headers)
+            self.assertEqual((answer.status, answer.headers["Sluice-Cache"]), (200, "BYPASS"))
+        self.assertEqual(self.get(CAT).headers["Sluice-Cache"], "MISS")
+
+    def test_too_large(self):
+        headers = {"Content-Length": "70000"}  # it is refused for what it announces
+        answer = self.server.get(GENERATE, self.nginx.port, method="POST", headers=headers)
+        self.assertEqual((answer.status, answer.json()["status"]), (413, 413))
 
     def test_refusals_are_not_kept(self):
         for _ in range(2):

@@ -116,6 +116,13 @@ static void test_estimate(void)
     check_member(root, "admitted", "false");
     check_member(root, "retry_after", "3");
     json_decref(root);
+
+    estimate.retry_after = 0; /* later is no better */
+    about_estimate_write(&estimate, &out);
+    root = load(&out);
+    check_member(root, "admitted", "false");
+    CHECK(json_object_get(root, "retry_after") == NULL);
+    json_decref(root);
 }
 
 int main(void)
