@@ -168,12 +168,10 @@ calibrate(struct cost_model *costs, const struct model_setup *setup, struct err 
 {
     struct calibration self = {.bundle = setup->bundle};
     const struct bundle_info *info = bundle_info(setup->bundle);
-    size_t height = info->height / info->patch, width = info->width / info->patch;
-    /* The model's default may be beyond the limits that it is served under. */
-    while (height * width * info->patch * info->patch > setup->plan.limits.max_pixels) {
-        height = (height + 1) / 2;
-        width = (width + 1) / 2;
-    }
+    size_t height, width;
+    model_setup_usual_size(setup, &width, &height);
+    height /= info->patch;
+    width /= info->patch;
     size_t items = size_min(setup->plan.limits.round_items,
                             setup->plan.limits.round_tokens / (height * width));
     const struct probe largest[] = {

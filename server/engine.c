@@ -22,7 +22,8 @@ struct engine {
     struct inbox inbox;
 
     /* The engine thread's own. */
-    struct served_model *model; /* held: the scheduler keeps contexts for it */
+    struct served_model *model;  /* held: the scheduler keeps contexts for it */
+    struct served_model *before; /* held until nobody else does; NULL */
     struct scheduler scheduler;
     struct seats seats;
 };
@@ -95,8 +96,28 @@ static void use_model(struct engine *engine, struct served_model *model)
 {
     scheduler_use_model(&engine->scheduler, model);
     seats_require(&engine->seats, model->round.scratch);
-    served_model_release(engine->model);
+    served_model_release(engine->before);
+    engine->before = engine->model;
     engine->model = model;
+}
+
+static void divide_memory(struct engine *engine, const struct memory_plan *plan)
+{
+    engine->scheduler.setting.job_memory =
+        memory_plan_for_jobs(plan, engine->model->setup.memory_limit);
+}
+
+/* With the last request that was made for it the model before goes, and its memory is for
+ * requests again. */
+static void let_model_go(struct engine *engine)
+{
+    if (engine->before == NULL || !served_model_has_one_holder(engine->before))
+        return;
+    served_model_release(engine->before);
+    engine->before = NULL;
+    struct memory_plan plan = engine->model->setup.plan;
+    memory_plan_stay(&plan);
+    divide_memory(engine, &plan);
 }
 
 static void quit(struct engine *engine)
@@ -117,10 +138,8 @@ static void woken(uv_async_t *async)
     struct inbox_orders orders = inbox_take(&engine->inbox, &jobs);
     uint64_t now = clock_now();
     if (orders.model != NULL) {
-        const struct model_setup *setup = &orders.model->setup;
-        scheduler->setting.job_memory =
-            memory_plan_for_jobs(&setup->plan, setup->memory_limit);
         use_model(engine, orders.model);
+        divide_memory(engine, &orders.model->setup.plan);
     }
     if (orders.mode != INBOX_OPEN)
         scheduler_cancel_all(scheduler, now);
@@ -138,6 +157,7 @@ static void beat(uv_timer_t *timer)
 {
     struct engine *engine = timer->data;
     atomic_store(&engine->last_turn, clock_now());
+    let_model_go(engine);
     scheduler_refresh(&engine->scheduler);
 }
 
@@ -261,6 +281,7 @@ void engine_destroy(struct engine *engine)
     seats_finish(&engine->seats);
     scheduler_finish(&engine->scheduler);
     served_model_release(inbox_put_model(&engine->inbox, NULL));
+    served_model_release(engine->before);
     served_model_release(engine->model);
     inbox_finish(&engine->inbox);
     free(engine);

@@ -144,11 +144,12 @@ void forecast_learn(const struct round *round)
 double forecast_capacity(const struct served_model *model, size_t workers, size_t batch)
 {
     const struct bundle_info *info = bundle_info(model->round.bundle);
-    size_t latent = info->width / info->patch * (info->height / info->patch);
-    size_t guided = !info->is_distilled && info->guidance > 1.0 ? 2 : 1;
+    const struct sampling *usual = &model->limits.defaults;
+    size_t latent = usual->width / info->patch * (usual->height / info->patch);
+    size_t guided = !info->is_distilled && usual->guidance > 1.0 ? 2 : 1;
     const struct cost_model *costs = &model->costs;
     double seconds = cost_model_item(costs, BATCHER_ENCODE, false, info->text_tokens, 1) +
-                     (double)(info->steps * guided) *
+                     (double)(usual->steps * guided) *
                          cost_model_item(costs, BATCHER_STEP, false,
                                          latent + info->text_tokens, batch * guided) +
                      cost_model_item(costs, BATCHER_DECODE, false, latent, 1);

@@ -206,6 +206,7 @@ http_create(struct http **out, const struct http_setting *setting, struct err *e
     http->shared.setting = *setting;
     http->refused = MHD_INVALID_SOCKET;
     atomic_init(&http->shared.stage, HTTP_SERVING);
+    atomic_init(&http->shared.uploads, 0);
     pending_init(&http->shared.unanswered);
     enum err_code code = client_watch_create(&http->shared.watch, &watch, err);
     if (code == ERR_OK)

@@ -11,12 +11,16 @@
 #include "server/http_guard.h"
 #include "server/http_report.h"
 #include "server/http_route.h"
+#include "server/verdict.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LINES = 32 * 1024 };
+enum {
+    MAX_LINES = 32 * 1024,
+    MAX_UPLOADS = 16 * PNG_READ_MAX_BYTES /* of all files that are held at once */
+};
 
 const char *http_exchange_header(const struct http_exchange *exchange, const char *name)
 {
@@ -109,16 +113,40 @@ struct http_exchange *http_exchange_create(const struct http_listener *listener,
     return exchange;
 }
 
+/* Files are large and held until they are answered: all together have a limit. */
+static bool reserve_upload(struct http_exchange *exchange, size_t bytes)
+{
+    size_t others = atomic_load(&exchange->shared->uploads);
+    if (bytes <= MAX_UPLOADS - others) {
+        atomic_fetch_add(&exchange->shared->uploads, bytes);
+        exchange->upload += bytes;
+        return true;
+    }
+    (void)problem_set(&exchange->problem, PROBLEM_OVERLOADED, NULL,
+                      "the files that are being verified have %zu bytes, of at most %d",
+                      others, MAX_UPLOADS);
+    exchange->problem.retry_after = 1.0;
+    metrics_add(exchange->shared->setting.metrics, METRIC_REFUSALS, REFUSAL_MEMORY, 1.0);
+    return false;
+}
+
+static void drop_body(struct http_exchange *exchange)
+{
+    atomic_fetch_sub(&exchange->shared->uploads, exchange->upload);
+    exchange->upload = 0;
+    buf_finish(&exchange->body);
+}
+
 void http_exchange_destroy(struct http_exchange *exchange)
 {
     if (exchange == NULL)
         return;
+    drop_body(exchange);
     if (exchange->is_pending)
         pending_remove(&exchange->shared->unanswered);
     http_images_leave(exchange->images);
     served_model_release(exchange->model);
     buf_finish(&exchange->accept);
-    buf_finish(&exchange->body);
     free(exchange->target);
     free(exchange);
 }
@@ -234,12 +262,27 @@ enum MHD_Result http_exchange_begin(struct http_exchange *exchange,
     return MHD_YES;
 }
 
+static bool add_to_body(struct http_exchange *exchange, const char *data, size_t length)
+{
+    struct buf *body = &exchange->body;
+    if (body->limit == PNG_READ_MAX_BYTES && !reserve_upload(exchange, length))
+        return false;
+    if (buf_append(body, data, length))
+        return true;
+    return body->overflowed
+               ? problem_set(&exchange->problem, PROBLEM_TOO_LARGE, NULL,
+                             "a body of at most %zu bytes is expected", body->limit)
+               : problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL,
+                             "no memory for the body");
+}
+
 enum MHD_Result
 http_exchange_body(struct http_exchange *exchange, const char *data, size_t *length)
 {
-    /* Beyond the limit the buf fails and the rest is read and forgotten: an answer may
-     * only be queued when the whole body is there. */
-    (void)buf_append(&exchange->body, data, *length);
+    /* Beyond a limit the rest is read and forgotten: an answer may only be queued when
+     * the whole body is there. */
+    if (exchange->problem.kind == PROBLEM_NONE && !add_to_body(exchange, data, *length))
+        drop_body(exchange);
     *length = 0;
     return MHD_YES;
 }
@@ -248,13 +291,6 @@ enum MHD_Result http_exchange_proceed(struct http_exchange *exchange)
 {
     if (exchange->state == EXCHANGE_FINISHED)
         return http_route(exchange->route)->finish(exchange);
-    if (exchange->body.overflowed)
-        (void)problem_set(&exchange->problem, PROBLEM_TOO_LARGE, NULL,
-                          "a body of at most %zu bytes is expected",
-                          exchange->body.limit);
-    else if (exchange->body.failed)
-        (void)problem_set(&exchange->problem, PROBLEM_INTERNAL, NULL,
-                          "no memory for the body");
     if (exchange->problem.kind != PROBLEM_NONE)
         return http_answer_problem(exchange);
     return exchange->is_preflight ? http_answer_preflight(exchange)
@@ -282,6 +318,10 @@ void http_exchange_end(struct http_exchange *exchange,
     const char *outcome = NULL;
     if (http_deadlines_was_slow(deadlines, deadline))
         outcome = "too-slow";
+    else if (code == MHD_REQUEST_TERMINATED_DAEMON_SHUTDOWN)
+        outcome = "shutdown";
+    else if (http_images_have_lost(exchange->images))
+        outcome = "failed";
     else if (!adopt_refusal(exchange) && code != MHD_REQUEST_TERMINATED_COMPLETED_OK)
         outcome = "client-gone";
     http_report(exchange, outcome);

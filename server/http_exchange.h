@@ -42,6 +42,7 @@ struct http_shared {
     atomic_int stage;          /* enum http_stage */
     struct pending unanswered; /* requests that the engine was given */
     struct client_watch *watch;
+    atomic_size_t uploads; /* bytes of the files that are held */
 };
 
 /* What all exchanges of one port share. */
@@ -75,6 +76,7 @@ struct http_exchange {
     struct api_key *key;  /* whose request it is; NULL: no keys are asked for */
     struct buf accept;    /* the Accept lines as one */
     struct buf body;
+    size_t upload;   /* bytes of a file, which are in shared->uploads */
     bool must_close; /* the connection, behind the answer */
 
     bool is_pending;            /* counted in shared->unanswered */

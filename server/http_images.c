@@ -73,14 +73,17 @@ static size_t index_of(const struct http_images *images, const struct job *job)
     return i;
 }
 
-/* Locked. Steps and previews are left out when the client is slow to read; one that is
- * larger than what it may be behind goes to a client that is not behind at all. */
+/* Locked. Steps, previews and heartbeats are left out when the client is slow to read;
+ * one that is larger than what it may be behind goes to a client that is not behind at
+ * all. */
 static void tell(struct http_images *images, struct buf *event, bool is_optional)
 {
     size_t unread = images->text.length - images->sent;
     bool fits = !is_optional || unread == 0 || unread + event->length <= STREAM_PATIENCE;
-    if (event->length > 0 && !event->failed && fits) {
-        (void)buf_append(&images->text, event->data, event->length);
+    bool is_told = event->length > 0 && !event->failed && fits &&
+                   buf_append(&images->text, event->data, event->length);
+    images->lost_event |= !is_told && !is_optional;
+    if (is_told) {
         images->told = clock_now();
         if (images->is_streaming)
             wake(images);
@@ -108,7 +111,7 @@ static void tell_progress(struct http_images *images, size_t index, enum job_eve
             answer_event_heartbeat(&text);
         break;
     }
-    tell(images, &text, event != JOB_TICK);
+    tell(images, &text, true);
 }
 
 /* By the engine's thread. */
@@ -142,6 +145,8 @@ static void tell_end(struct http_images *images, const struct job *job)
         images->events->finished(images, index_of(images, job), &text);
     else if (job == images->failed)
         images->events->failed(images, index_of(images, job), &text);
+    else
+        return; /* another one has failed, and that is told once */
     tell(images, &text, false);
 }
 
@@ -332,8 +337,18 @@ bool http_images_has_stream(struct http_images *images)
     return has;
 }
 
-/* The stream's next bytes. Nothing there: the connection sleeps until there is. What is
- * there must be read within the time that an answer has. */
+/* What is there must be read within the time that an answer has, what comes meanwhile
+ * within the same time again: a steady reader may be behind for as long as it likes. */
+static void start_clock(struct http_images *images)
+{
+    struct http_deadlines *deadlines = images->exchange->listener->deadlines;
+    struct http_deadline *deadline = http_exchange_deadline(images->connection);
+    if (images->sent == 0)
+        http_deadlines_enter(deadlines, deadline, HTTP_PHASE_WAITING);
+    http_deadlines_enter(deadlines, deadline, HTTP_PHASE_RESPONSE);
+}
+
+/* The stream's next bytes. Nothing there: the connection sleeps until there is. */
 static ssize_t read_stream(void *context, uint64_t position, char *out, size_t most)
 {
     struct http_images *images = context;
@@ -341,8 +356,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t m
     (void)position;
     (void)pthread_mutex_lock(&images->lock);
     size_t n = images->text.length - images->sent;
-    http_deadlines_enter(images->exchange->listener->deadlines,
-                         http_exchange_deadline(images->connection), HTTP_PHASE_RESPONSE);
+    start_clock(images);
     if (n > 0) {
         n = n < most ? n : most;
         memcpy(out, images->text.data + images->sent, n);
@@ -354,7 +368,8 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t m
             images->sent = 0;
         }
     } else if (images->unfinished == 0) {
-        result = MHD_CONTENT_READER_END_OF_STREAM;
+        result = images->lost_event ? MHD_CONTENT_READER_END_WITH_ERROR
+                                    : MHD_CONTENT_READER_END_OF_STREAM;
     } else {
         suspend(images);
         result = 0;
@@ -378,6 +393,16 @@ bool http_images_are_over(struct http_images *images)
     bool are_over = images->unfinished == 0;
     (void)pthread_mutex_unlock(&images->lock);
     return are_over;
+}
+
+bool http_images_have_lost(struct http_images *images)
+{
+    if (images == NULL)
+        return false;
+    (void)pthread_mutex_lock(&images->lock);
+    bool have_lost = images->lost_event;
+    (void)pthread_mutex_unlock(&images->lock);
+    return have_lost;
 }
 
 unsigned http_images_evaluations(const struct http_images *images)

@@ -57,6 +57,7 @@ struct http_images {
     struct buf text;                  /* of the stream, from `sent` on */
     size_t sent;
     bool is_streaming;   /* the answer has begun */
+    bool lost_event;     /* one that may not be left out, for want of memory */
     unsigned previews;   /* that were told */
     uint64_t told;       /* when the last event was */
     char request_id[65]; /* the exchange's, which may be gone */
@@ -97,6 +98,10 @@ struct MHD_Response *http_images_stream(struct http_images *images);
 /* Whether the engine has given all jobs back: before, what they say of themselves is its.
  */
 bool http_images_are_over(struct http_images *images);
+
+/* Whether the stream is broken: there was no memory for an image or an error. NULL: no.
+ */
+bool http_images_have_lost(struct http_images *images);
 
 /* Evaluations that were computed, of all. */
 unsigned http_images_evaluations(const struct http_images *images);

@@ -8,8 +8,9 @@
 
 #include "server/http_exchange.h"
 
-/* outcome: "client-gone" or "too-slow" when the client did not get its whole answer, or
- * did not send its whole request; else NULL. A request whose head never came is none. */
+/* outcome: "client-gone", "too-slow" or "shutdown" when the client did not get its whole
+ * answer, or did not send its whole request; else NULL. A request whose head never came
+ * is none. */
 void http_report(struct http_exchange *exchange, const char *outcome);
 
 #endif

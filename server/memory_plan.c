@@ -52,6 +52,12 @@ void memory_plan_follow(struct memory_plan *plan, const struct memory_plan *befo
     plan->total = sum_of(plan);
 }
 
+void memory_plan_stay(struct memory_plan *plan)
+{
+    plan->beside = 0;
+    plan->total = sum_of(plan);
+}
+
 size_t memory_plan_for_jobs(const struct memory_plan *plan, uint64_t limit)
 {
     uint64_t usable = limit / 100 * USABLE_PERCENT;

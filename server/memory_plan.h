@@ -36,6 +36,9 @@ struct memory_plan memory_plan_make(const struct bundle *bundle,
  * one's requests are done, and the workers' scratch does not shrink. */
 void memory_plan_follow(struct memory_plan *plan, const struct memory_plan *before);
 
+/* That one's requests are done. */
+void memory_plan_stay(struct memory_plan *plan);
+
 /* Bytes that are left for the requests under way. */
 size_t memory_plan_for_jobs(const struct memory_plan *plan, uint64_t limit);
 

@@ -1,5 +1,6 @@
 #include "server/model_setup.h"
 
+#include "base/size.h"
 #include "server/machine.h"
 
 #include <stdio.h>
@@ -62,10 +63,27 @@ int model_setup_run_alone(const struct options *options,
     return code == ERR_OK ? 0 : 1;
 }
 
+void model_setup_usual_size(const struct model_setup *setup,
+                            size_t *width,
+                            size_t *height)
+{
+    const struct bundle_info *info = bundle_info(setup->bundle);
+    size_t patch = info->patch, most = setup->plan.limits.max_pixels / (patch * patch);
+    size_t rows = info->height / patch, columns = info->width / patch;
+    while (size_multiply(rows, columns) > most) {
+        rows = (rows + 1) / 2;
+        columns = (columns + 1) / 2;
+    }
+    *height = rows * patch;
+    *width = columns * patch;
+}
+
 struct request_limits model_setup_limits(const struct model_setup *setup,
                                          const struct options *options)
 {
     const struct bundle_info *info = bundle_info(setup->bundle);
+    size_t width, height;
+    model_setup_usual_size(setup, &width, &height);
     return (struct request_limits){
         .max_steps = (unsigned)options->max_steps,
         .max_pixels = setup->plan.limits.max_pixels,
@@ -74,9 +92,9 @@ struct request_limits model_setup_limits(const struct model_setup *setup,
         .is_distilled = info->is_distilled,
         .defaults =
             {
-                .steps = info->steps,
-                .width = info->width,
-                .height = info->height,
+                .steps = (unsigned)size_min(info->steps, options->max_steps),
+                .width = width,
+                .height = height,
                 .guidance = info->guidance,
                 .solver = SOLVER_EULER,
             },

@@ -43,6 +43,13 @@ int model_setup_run_alone(const struct options *options,
 /* Accepts a setup that is zero or half open. */
 void model_setup_finish(struct model_setup *setup);
 
+/* Pixels a side of the model's default, halved until they are within the limits. */
+void model_setup_usual_size(const struct model_setup *setup,
+                            size_t *width,
+                            size_t *height);
+
+/* What requests may ask for. Where the options allow less than the model's defaults,
+ * these are lowered: a request that names nothing is always served. */
 struct request_limits model_setup_limits(const struct model_setup *setup,
                                          const struct options *options);
 

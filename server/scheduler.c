@@ -43,6 +43,9 @@ void scheduler_publish(struct scheduler *scheduler)
     metrics_set(metrics, METRIC_QUEUE_LENGTH, (double)roster->n_queued);
     metrics_set(metrics, METRIC_RUNNING, (double)roster->n_running);
     metrics_set(metrics, METRIC_CONTEXT_CACHE_BYTES, (double)scheduler->contexts.bytes);
+    metrics_set(metrics, METRIC_REQUEST_BYTES, (double)roster->memory);
+    metrics_set(metrics, METRIC_REQUEST_BYTES_LIMIT,
+                (double)scheduler->setting.job_memory);
     metrics_set(metrics, METRIC_PREDICTED_WAIT,
                 roster_seconds_left(roster) / (double)workers);
     metrics_set(metrics, METRIC_CAPACITY,

@@ -74,6 +74,11 @@ void served_model_release(struct served_model *model)
     free(model);
 }
 
+bool served_model_has_one_holder(const struct served_model *model)
+{
+    return atomic_load(&model->holds) == 1;
+}
+
 void model_shelf_init(struct model_shelf *shelf, struct served_model *model)
 {
     (void)pthread_mutex_init(&shelf->lock, NULL);

@@ -47,6 +47,9 @@ struct served_model *served_model_hold(struct served_model *model);
 /* NULL is accepted. */
 void served_model_release(struct served_model *model);
 
+/* Whether only the caller holds it. Of a model that stands on no shelf this stays so. */
+bool served_model_has_one_holder(const struct served_model *model);
+
 /* Where the present model stands. */
 struct model_shelf {
     pthread_mutex_t lock;

@@ -86,6 +86,17 @@ class ModelTest(unittest.TestCase):
             self.assertIs(server.get("/v1/model").json()["is_distilled"], True)
 
 
+    def test_lowered_defaults(self):
+        """An operator's limits below the model's defaults lower these."""
+        with Server(HOUSE, "--max-steps", "2", "--max-pixels", "5000") as server:
+            defaults = server.get("/v1/model").json()["defaults"]
+            self.assertEqual(defaults["steps"], 2)
+            self.assertEqual((defaults["width"], defaults["height"]), (64, 64))
+            answer = server.post({"prompt": "a cat", "seed": 7})
+            self.assertEqual(answer.status, 200, answer.body)
+            self.assertEqual(answer.headers["Sluice-Steps"], "2")
+            self.assertEqual(server.post({"prompt": "a cat", "steps": 3}).status, 422)
+
     def test_curves(self):
         """What is said of the house models was measured on the weights that are served."""
         for folder, evaluations in ((HOUSE, 2), (Path(f"{HOUSE}-rectified"), 1)):
@@ -253,6 +264,34 @@ class VerifyTest(unittest.TestCase):
         self.assertEqual(verify(self.server, iter([large])).status, 413, "in chunks")
         padded = self.picture + b"\0" * ((4 << 20) - len(self.picture))
         self.check(padded, False, True)
+
+    def test_all_files_together(self):
+        """16 times the largest are held; who would be beyond is refused, and soon is not."""
+        largest = self.picture + b"\0" * ((4 << 20) - len(self.picture))
+        before = self.server.metrics()
+        unfinished = [self.server.connect() for _ in range(16)]
+        for connection in unfinished:
+            connection.putrequest("POST", "/v1/verify")
+            connection.putheader("Content-Type", "image/png")
+            connection.putheader("Content-Length", str(len(largest)))
+            connection.endheaders()
+            connection.send(largest[:-1])
+        answer = wait_until(
+            lambda: (answer := verify(self.server, largest)).status != 200 and answer,
+            "all of them are held",
+        )
+        self.assertEqual(answer.status, 429, answer.body)
+        self.assertEqual(answer.headers["Retry-After"], "1")
+        self.assertIn(str(64 << 20), answer.json()["detail"])
+        refused = [m("sluice_refusals_total", reason="memory") for m in
+                   (before, self.server.metrics())]
+        self.assertGreater(refused[1], refused[0])
+        self.assertEqual(self.server.post(CAT).body, self.picture, "others are served")
+        unfinished[0].send(largest[-1:])
+        self.assertEqual(Answer(unfinished[0].getresponse()).status, 200, "who was let in stays")
+        for connection in unfinished:
+            connection.close()
+        wait_until(lambda: verify(self.server, largest).status == 200, "they are given back")
 
     def test_type(self):
         for kind in ("application/json", "image/jpeg", "application/x-www-form-urlencoded"):

@@ -34,6 +34,8 @@ EXPECTED = {
     "sluice_phase_seconds",
     "sluice_predicted_wait_seconds",
     "sluice_capacity_images_per_second",
+    "sluice_request_bytes",
+    "sluice_request_limit_bytes",
     "sluice_model_reloads",
     "process_cpu_seconds",
     "process_resident_memory_bytes",

@@ -113,6 +113,24 @@ class ReloadTest(unittest.TestCase):
         with Server(self.folder) as server:
             self.assertEqual(server.picture(CAT), expected, "the same after a restart")
 
+    def test_memory_of_the_old_model(self):
+        """It is taken from the requests' share until the last request of it has ended."""
+        options = ("--workers", "1", "--max-steps", "1000", "--max-wait", "86400")
+        # With what is usable by one model's plan, and little to spare for two.
+        with Server(HOUSE, *options, "--memory-limit", "512M") as server:
+
+            def share():
+                return server.metrics()("sluice_request_limit_bytes")
+
+            before = share()
+            running = server.send({**CAT, "steps": 1000, "solver": "heun", "guidance": 20})
+            server.wait_for_gauges(running=1, queued=0)
+            server.signal(signal.SIGHUP)
+            server.wait_for_event("reloaded")
+            wait_until(lambda: share() < before - (10 << 20), "two models' weights are held")
+            running.close()
+            wait_until(lambda: share() == before, "the old model's memory is given back")
+
     def test_broken_folder_under_requests(self):
         with Server(self.folder, "--workers", "2") as server:
             old = self.served(server)

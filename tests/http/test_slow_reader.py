@@ -80,6 +80,8 @@ class SlowReaderTest(unittest.TestCase):
             self.assertEqual(Answer(waiting.getresponse()).status, 503)
             self.assertEqual(server.wait(), 0)
             self.assertEqual(server.events("stopped")[0]["level"], "warning")
+            outcomes = [entry.get("outcome") for entry in server.events("request")]
+            self.assertIn("shutdown", outcomes, "of the stream that nobody read")
             client.close()
 
     def test_reader_that_sleeps_on(self):
