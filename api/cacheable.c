@@ -20,7 +20,7 @@ bool cacheable_tag(char tag[CACHEABLE_TAG_SIZE],
     buf_init(&text, MAX_TEXT);
     request_query_write(request, 0, build->model_digest, &text);
     (void)buf_print(&text, "\n%s\n%s\n%s\n%d\n", build->model_name, build->version,
-                    build->kernels, build->has_text);
+                    build->arithmetic, build->has_text);
     png_image_versions(&text);
     bool is_whole = !text.failed;
     if (is_whole) {

@@ -17,9 +17,9 @@
 /* Everything beside the request that decides about an image's bytes. */
 struct cacheable_build {
     const char *model_name, *model_digest;
-    const char *version; /* of this program */
-    const char *kernels; /* the kernel set in use: "avx512" */
-    bool has_text;       /* whether the PNG carries its parameters */
+    const char *version;    /* of this program */
+    const char *arithmetic; /* the same word, the same bits on any machine */
+    bool has_text;          /* whether the PNG carries its parameters */
 };
 
 enum { CACHEABLE_TAG_SIZE = 35 }; /* 32 hex digits, quotes and the NUL */

@@ -180,6 +180,7 @@ static void fill_info(struct bundle *bundle)
     struct bundle_info *info = &bundle->info;
     info->family = bundle->family->name;
     info->kernels = bundle->kernels->name;
+    info->arithmetic = kernels_arithmetic(bundle->kernels);
     info->latent_channels = bundle->velocity.channels;
     info->text_tokens = tokenizer_limit(bundle->tokenizer);
     info->text_width = bundle->text_encoder.width;

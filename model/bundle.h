@@ -45,6 +45,7 @@ struct bundle_info {
     char digest[DIGEST_TEXT_SIZE]; /* empty until bundle_load */
     const char *family;            /* "FLUX.2-klein" */
     const char *kernels;           /* their name */
+    const char *arithmetic;        /* theirs: the same word, the same bits */
     bool is_distilled;
     unsigned steps; /* defaults of a request that names none */
     double guidance;

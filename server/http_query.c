@@ -24,7 +24,7 @@ make_cacheable(struct http_exchange *exchange, const struct request *request, bo
         .model_name = info->name,
         .model_digest = info->digest,
         .version = round->version,
-        .kernels = info->kernels,
+        .arithmetic = info->arithmetic,
         .has_text = round->png_text,
     };
     exchange->cache_control = cacheable_control(pinned, exchange->key != NULL);

@@ -54,6 +54,11 @@ static const struct row {
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
+const char *kernels_arithmetic(const struct kernels *kernels)
+{
+    return kernels->product == product_openblas ? kernels->name : "ordered";
+}
+
 const struct kernels *kernels_at(size_t i, bool *runs)
 {
     if (i >= ROWS)

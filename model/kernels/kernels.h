@@ -29,6 +29,9 @@ struct kernels {
 enum err_code
 kernels_choose(const struct kernels **out, const char *name, struct err *err);
 
+/* Tables for which this is the same word give the same bits. */
+const char *kernels_arithmetic(const struct kernels *kernels);
+
 /* The i-th table that this build knows, NULL behind the last; *runs says whether this
  * processor can run it. For tests and benches. */
 const struct kernels *kernels_at(size_t i, bool *runs);

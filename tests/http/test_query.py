@@ -106,6 +106,12 @@ class QueryTest(unittest.TestCase):
         with Server(TINY, "--no-png-text") as bare:
             answer = bare.get(path_of(CAT), method="HEAD")
             self.assertNotEqual(answer.headers["ETag"], plain)
+        for kernels, is_same in (("scalar", True), ("openblas", False)):
+            with Server(TINY, "--kernels", kernels) as other:
+                answer = other.get(path_of(CAT))
+                self.assertEqual(answer.headers["ETag"] == plain, is_same, kernels)
+                if is_same:
+                    self.assertEqual(answer.body, self.server.picture(CAT))
         with Server(tiny("f32")) as other:
             answer = other.get(path_of({**CAT, "guidance": 1}), method="HEAD")
             self.assertNotEqual(answer.headers["ETag"], plain)

@@ -23,7 +23,7 @@ static const struct request request = {
 };
 
 static const struct cacheable_build build = {
-    .model_name = "house", .model_digest = "ab", .version = "1", .kernels = "avx2"};
+    .model_name = "house", .model_digest = "ab", .version = "1", .arithmetic = "ordered"};
 
 static const struct request_limits limits = {
     .max_steps = 100,
@@ -104,7 +104,7 @@ static void test_tag(void)
     builds[0].model_name = "home";
     builds[1].model_digest = "ac";
     builds[2].version = "2";
-    builds[3].kernels = "avx512";
+    builds[3].arithmetic = "openblas";
     builds[4].has_text = true;
     for (size_t i = 0; i < sizeof(builds) / sizeof(builds[0]); i++)
         check_tag_differs(&request, &builds[i]);
