@@ -52,6 +52,7 @@ ENV SLUICE_HOST=0.0.0.0 \
 USER 10001:10001
 EXPOSE 8080 8081
 STOPSIGNAL SIGTERM
+# Where the operator's port is, is read from variables: set SLUICE_ADMIN_PORT, not --admin-port.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["/usr/local/bin/sluice", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/sluice"]

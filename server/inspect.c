@@ -62,20 +62,21 @@ static void print_limits(const struct bundle_info *info)
         (void)printf("schedule      shift %g\n", scheduler->shift);
 }
 
-static void print_plan(const struct model_setup *setup)
+static enum err_code print_plan(const struct model_setup *setup, struct err *err)
 {
     const struct memory_plan *plan = &setup->plan;
-    struct err err;
     (void)printf(
         "\nmemory plan   %.0f MiB: weights %.0f, %zu workers x (scratch %.0f + image "
         "%.1f), cached prompts %.0f\n",
         mebibytes(plan->total), mebibytes(plan->weights), plan->workers,
         mebibytes(plan->scratch), mebibytes(plan->images), mebibytes(plan->contexts));
-    if (memory_plan_check(plan, setup->memory_limit, &err) == ERR_OK)
+    enum err_code code = memory_plan_check(plan, setup->memory_limit, err);
+    if (code == ERR_OK)
         (void)printf("              fits into this machine's %.0f MiB\n",
                      mebibytes((size_t)setup->memory_limit));
     else
-        (void)printf("              does not fit: %s\n", err.message);
+        (void)printf("              does not fit\n");
+    return code;
 }
 
 /* Last, since all the weights are read for it. */
@@ -111,8 +112,9 @@ int inspect_run(const struct options *options)
                      info->is_distilled ? ", distilled" : "");
         print_parts(info);
         print_limits(info);
-        print_plan(&setup);
-        code = print_digest(&setup, options, &err);
+        code = print_plan(&setup, &err);
+        if (code == ERR_OK)
+            code = print_digest(&setup, options, &err);
     }
     if (code != ERR_OK) {
         (void)fflush(stdout);

@@ -38,8 +38,12 @@ class Inspect(unittest.TestCase):
             script = SOURCE / "tests" / "golden" / "klein_sparse.py"
             subprocess.run([sys.executable, script, folder], check=True, stdout=subprocess.DEVNULL)
             start = time.monotonic()
-            result = run("inspect", folder)
+            result = run("inspect", folder, "--memory-limit", "64G")
             self.assertLess(time.monotonic() - start, 5)
+            small = run("inspect", folder, "--memory-limit", "8G")
+        self.assertEqual(small.returncode, 1, "a script sees that it does not fit")
+        self.assertIn("does not fit", small.stdout)
+        self.assertIn("--memory-limit", small.stderr)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("3,875,544,576", result.stdout)
         self.assertIn("memory plan", result.stdout)
