@@ -84,6 +84,33 @@ static const struct family *find_family(struct config *index)
     return NULL;
 }
 
+static const char *
+part_path(const struct bundle *bundle, const char *name, char path[2 * CONFIG_PATH_SIZE])
+{
+    (void)snprintf(path, 2 * CONFIG_PATH_SIZE, "%s/%s", bundle->folder, name);
+    return path;
+}
+
+/* diffusers builds the class that the index names from the values of the file, whatever
+ * class that was written by. */
+static enum err_code
+read_scheduler(struct bundle *bundle, struct config *index, struct err *err)
+{
+    char path[2 * CONFIG_PATH_SIZE];
+    struct scheduler_config *scheduler = &bundle->info.scheduler;
+    enum err_code code =
+        scheduler_config_read(scheduler, part_path(bundle, "scheduler", path), err);
+    if (code != ERR_OK)
+        return code;
+    const char *found = config_class(index, "scheduler");
+    if (found != NULL && strcmp(found, scheduler->class_name) != 0)
+        config_refuse(index,
+                      "scheduler is a %.80s, expected %s, the _class_name of "
+                      "scheduler/scheduler_config.json",
+                      found, scheduler->class_name);
+    return config_check(index, err);
+}
+
 static enum err_code read_index(struct bundle *bundle, struct err *err)
 {
     struct config index;
@@ -100,15 +127,10 @@ static enum err_code read_index(struct bundle *bundle, struct err *err)
                           part->class_name);
     }
     code = config_check(&index, err);
+    if (code == ERR_OK)
+        code = read_scheduler(bundle, &index, err);
     config_close(&index);
     return code;
-}
-
-static const char *
-part_path(const struct bundle *bundle, const char *name, char path[2 * CONFIG_PATH_SIZE])
-{
-    (void)snprintf(path, 2 * CONFIG_PATH_SIZE, "%s/%s", bundle->folder, name);
-    return path;
 }
 
 static void serve_as_flow(struct bundle *bundle)
@@ -124,11 +146,8 @@ open_parts(struct bundle *bundle, const struct qwen3_taps *taps, struct err *err
     char path[2 * CONFIG_PATH_SIZE];
     const struct family *family = bundle->family;
     struct component *components = bundle->components;
-    enum err_code code = scheduler_config_read(&bundle->info.scheduler,
-                                               part_path(bundle, "scheduler", path), err);
-    if (code == ERR_OK)
-        code =
-            tokenizer_open(&bundle->tokenizer, part_path(bundle, "tokenizer", path), err);
+    enum err_code code =
+        tokenizer_open(&bundle->tokenizer, part_path(bundle, "tokenizer", path), err);
     if (code == ERR_OK)
         code = family->open_text_encoder(
             &components[BUNDLE_TEXT_ENCODER], &bundle->text_encoder,

@@ -30,8 +30,9 @@ static void
 read_values(struct bundle_info *info, struct qwen3_taps *taps, struct config *config)
 {
     config_expect_keys(config, NAMES, sizeof(NAMES) / sizeof(NAMES[0]));
-    (void)snprintf(info->name, sizeof(info->name), "%s",
-                   config_text_or(config, "name", info->name));
+    const char *name = config_text_or(config, "name", NULL);
+    if (name != NULL)
+        (void)snprintf(info->name, sizeof(info->name), "%s", name);
     info->steps = (unsigned)config_size_or(config, "steps", 1, MAX_STEPS, info->steps);
     info->guidance = config_number_or(config, "guidance", 1.0, 20.0, info->guidance);
     info->width = config_size_or(config, "width", 1, MAX_SIDE, info->width);

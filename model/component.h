@@ -24,8 +24,9 @@ struct component {
 };
 
 /* The component has self, bind and destroy, and its config is read: opens
- * <folder>/<stem>.safetensors or its shards, and checks them. On failure the component is
- * destroyed. */
+ * <folder>/<stem>.safetensors or its shards, and checks them. ERR_UNSUPPORTED when an
+ * adapter lies beside them (adapter_config.json, as PEFT writes it). On failure the
+ * component is destroyed. */
 enum err_code component_open(struct component *component,
                              const char *folder,
                              const char *stem,

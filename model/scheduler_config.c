@@ -6,9 +6,9 @@
 
 static void read_flow(struct scheduler_config *out, struct config *config)
 {
-    static const char *const unsupported[] = {"use_karras_sigmas",
-                                              "use_exponential_sigmas", "use_beta_sigmas",
-                                              "invert_sigmas", "stochastic_sampling"};
+    static const char *const unsupported[] = {
+        "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+        "use_flow_sigmas",   "invert_sigmas",          "stochastic_sampling"};
     out->shift = config_number_or(config, "shift", 1e-3, 1e3, 1.0);
     out->dynamic_shift = config_flag_or(config, "use_dynamic_shifting", false);
     const char *type = config_text_or(config, "time_shift_type", "exponential");
@@ -57,11 +57,13 @@ static void read_values(struct scheduler_config *out, struct config *config)
     size_t i = 0;
     while (i < count && strcmp(found, classes[i].name) != 0)
         i++;
-    if (i < count)
+    if (i < count) {
+        out->class_name = classes[i].name;
         classes[i].read(out, config);
-    else
+    } else {
         config_refuse(config, "_class_name is %.80s, expected %s, %s or %s", found,
                       classes[0].name, classes[1].name, classes[2].name);
+    }
     if (config_size_or(config, "num_train_timesteps", 1, 1 << 20, 1000) != 1000)
         config_refuse(config, "num_train_timesteps: only 1000 is supported");
 }

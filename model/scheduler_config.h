@@ -15,6 +15,8 @@
 enum time_shift { TIME_SHIFT_EXPONENTIAL, TIME_SHIFT_LINEAR };
 
 struct scheduler_config {
+    const char *class_name; /* diffusers' */
+
     /* A flow (FlowMatchEulerDiscreteScheduler). */
     double shift;         /* s of t' = s t / (1 + (s - 1) t), when not dynamic */
     bool dynamic_shift;   /* the shift follows from image size and steps */

@@ -4,7 +4,9 @@
 #include "base/size.h"
 #include "base/text.h"
 #include "model/byte_pairs.h"
+#include "model/chat_template.h"
 #include "model/pre_tokenizer.h"
+#include "model/requirement.h"
 #include "model/vocabulary.h"
 
 #include <jansson.h>
@@ -29,24 +31,11 @@ struct tokenizer {
     uint32_t pad;
 };
 
-/* klein's chat template around a prompt, and the tokens it is made of. */
-static const char template_head[] = "<|im_start|>user\n";
-static const char template_tail[] =
-    "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n";
-static const char *const template_tokens[] = {"<|im_start|>", "<|im_end|>", "<think>",
-                                              "</think>"};
-
-/* What a file has to say for the code to do the same as Hugging Face's. The last of a
- * list has no path. */
-struct requirement {
-    const char *path; /* member names and array indices */
-    enum {
-        IS_TEXT,  /* the string `text` */
-        OR_UNSET, /* the same, or nothing at all */
-        IS_KIND,  /* a value of the kind `text`, see kind_of */
-        IS_OFF,   /* absent, null, false, zero or empty */
-    } form;
-    const char *text;
+/* What is known while a folder is read. */
+struct reading {
+    struct tokenizer *tokenizer;
+    struct vocabulary *vocabulary;
+    bool has_template_file; /* it goes before tokenizer_config.json's chat_template */
 };
 
 static const struct requirement tokenizer_requirements[] = {
@@ -73,6 +62,8 @@ static const struct requirement tokenizer_requirements[] = {
     {"post_processor.special_tokens", IS_OFF, NULL},
     {"post_processor.single.1", IS_OFF, NULL},
     {"post_processor.sep", IS_OFF, NULL},
+    {"padding.direction", OR_UNSET, "Right"},
+    {"truncation.direction", OR_UNSET, "Right"},
     {NULL, IS_OFF, NULL},
 };
 
@@ -91,66 +82,6 @@ static const struct requirement config_requirements[] = {
     {NULL, IS_OFF, NULL},
 };
 
-/* The value at a path such as "a.b.0", NULL when there is none. */
-static json_t *json_at(json_t *value, const char *path)
-{
-    while (value != NULL && *path != '\0') {
-        size_t length = strcspn(path, ".");
-        if (json_is_array(value))
-            value = json_array_get(value, strtoul(path, NULL, 10));
-        else
-            value = json_object_getn(value, path, length);
-        path += length + (path[length] == '.');
-    }
-    return value;
-}
-
-static bool is_off(const json_t *value)
-{
-    return value == NULL || json_is_null(value) || json_is_false(value) ||
-           (json_is_number(value) && json_number_value(value) == 0.0) ||
-           (json_is_string(value) && json_string_length(value) == 0) ||
-           (json_is_object(value) && json_object_size(value) == 0);
-}
-
-static const char *kind_of(const json_t *value)
-{
-    static const char *const kinds[] = {
-        [JSON_OBJECT] = "an object", [JSON_ARRAY] = "an array",
-        [JSON_STRING] = "a string",  [JSON_INTEGER] = "a number",
-        [JSON_REAL] = "a number",    [JSON_TRUE] = "true",
-        [JSON_FALSE] = "false",      [JSON_NULL] = "null",
-    };
-    return value == NULL ? "absent" : kinds[json_typeof(value)];
-}
-
-static bool is_met(const struct requirement *requirement, const json_t *value)
-{
-    if (requirement->form == IS_OFF)
-        return is_off(value);
-    if (requirement->form == IS_KIND)
-        return strcmp(kind_of(value), requirement->text) == 0;
-    if (requirement->form == OR_UNSET && (value == NULL || json_is_null(value)))
-        return true;
-    return json_is_string(value) &&
-           strcmp(json_string_value(value), requirement->text) == 0;
-}
-
-static enum err_code
-require(json_t *root, const struct requirement *requirement, struct err *err)
-{
-    for (; requirement->path != NULL; requirement++) {
-        json_t *value = json_at(root, requirement->path);
-        if (!is_met(requirement, value))
-            return err_set(err, ERR_UNSUPPORTED,
-                           "%s is %.64s, but only %s is implemented", requirement->path,
-                           json_is_string(value) ? json_string_value(value)
-                                                 : kind_of(value),
-                           requirement->text != NULL ? requirement->text : "false");
-    }
-    return ERR_OK;
-}
-
 static enum err_code read_merges(struct byte_pairs **out,
                                  const struct vocabulary *vocabulary,
                                  json_t *root,
@@ -165,7 +96,8 @@ static enum err_code read_merges(struct byte_pairs **out,
                            "model.vocab is not byte-level: it lacks '%.*s', byte 0x%02X",
                            (int)length, symbol, byte);
     }
-    json_t *merges = json_at(root, "model.merges"), *vocab = json_at(root, "model.vocab");
+    json_t *merges = requirement_value(root, "model.merges"),
+           *vocab = requirement_value(root, "model.vocab");
     enum err_code code = byte_pairs_create(out, byte_ids, json_array_size(merges),
                                            json_object_size(vocab), err);
     return code == ERR_OK ? byte_pairs_add_all(*out, vocabulary, merges, err) : code;
@@ -177,7 +109,7 @@ static enum err_code read_added(struct added_token *out,
                                 json_t *value,
                                 struct err *err)
 {
-    enum err_code code = require(value, added_requirements, err);
+    enum err_code code = requirement_check(value, added_requirements, err);
     if (code != ERR_OK)
         return code;
     const char *text = json_string_value(json_object_get(value, "content"));
@@ -209,9 +141,9 @@ static enum err_code read_pre_tokenizer(struct pre_tokenizer **out,
                                         json_t *root,
                                         struct err *err)
 {
-    const char *pattern =
-        json_string_value(json_at(root, "pre_tokenizer.pretokenizers.0.pattern.Regex"));
-    json_t *list = json_at(root, "added_tokens");
+    const char *pattern = json_string_value(
+        requirement_value(root, "pre_tokenizer.pretokenizers.0.pattern.Regex"));
+    json_t *list = requirement_value(root, "added_tokens");
     size_t count = json_array_size(list);
     struct added_token *added = calloc(size_max(count, 1), sizeof(*added));
     if (added == NULL)
@@ -223,12 +155,12 @@ static enum err_code read_pre_tokenizer(struct pre_tokenizer **out,
         if (code != ERR_OK)
             (void)err_prefix(err, code, "added_tokens[%zu]", i);
     }
-    size_t needed = sizeof(template_tokens) / sizeof(template_tokens[0]);
-    for (size_t i = 0; i < needed && code == ERR_OK; i++) {
-        if (!is_added(added, count, template_tokens[i]))
-            code = err_set(err, ERR_UNSUPPORTED,
-                           "added_tokens lacks '%s', which the chat template needs",
-                           template_tokens[i]);
+    const char *needed;
+    for (size_t i = 0; code == ERR_OK && (needed = chat_template_token(i)) != NULL; i++) {
+        if (!is_added(added, count, needed))
+            code =
+                err_set(err, ERR_UNSUPPORTED,
+                        "added_tokens lacks '%s', which the chat template needs", needed);
     }
     if (code == ERR_OK)
         code = pre_tokenizer_create(out, pattern, added, count, err);
@@ -238,54 +170,81 @@ static enum err_code read_pre_tokenizer(struct pre_tokenizer **out,
 
 /* tokenizer.json. The merges are read before the added tokens join the vocabulary:
  * they name tokens of model.vocab only. */
-static enum err_code read_tokenizer(struct tokenizer *tokenizer,
-                                    struct vocabulary **vocabulary,
-                                    json_t *root,
-                                    struct err *err)
+static enum err_code
+read_tokenizer(struct reading *reading, json_t *root, struct err *err)
 {
-    enum err_code code = require(root, tokenizer_requirements, err);
+    struct tokenizer *tokenizer = reading->tokenizer;
+    enum err_code code = requirement_check(root, tokenizer_requirements, err);
     if (code == ERR_OK)
-        code = vocabulary_read(vocabulary, json_at(root, "model.vocab"),
-                               json_at(root, "added_tokens"), err);
+        code =
+            vocabulary_read(&reading->vocabulary, requirement_value(root, "model.vocab"),
+                            requirement_value(root, "added_tokens"), err);
     if (code == ERR_OK)
-        code = read_merges(&tokenizer->pairs, *vocabulary, root, err);
+        code = read_merges(&tokenizer->pairs, reading->vocabulary, root, err);
     if (code == ERR_OK)
-        code = read_pre_tokenizer(&tokenizer->pre_tokenizer, *vocabulary, root, err);
+        code =
+            read_pre_tokenizer(&tokenizer->pre_tokenizer, reading->vocabulary, root, err);
     if (code == ERR_OK)
-        tokenizer->size = vocabulary_size(*vocabulary);
+        tokenizer->size = vocabulary_size(reading->vocabulary);
     return code;
 }
 
-/* tokenizer_config.json. A token is named by its text or by an object that has it as
- * `content`. No model_max_length, or the 1e30 that stands for none, means no limit. */
-static enum err_code read_config(struct tokenizer *tokenizer,
-                                 struct vocabulary **vocabulary,
-                                 json_t *root,
-                                 struct err *err)
+/* Files of before chat_template.jinja have the template in tokenizer_config.json; one
+ * without any is filled in by the caller of transformers, and by klein's form here. */
+static enum err_code
+read_template(const struct reading *reading, json_t *root, struct err *err)
 {
-    enum err_code code = require(root, config_requirements, err);
-    if (code != ERR_OK)
-        return code;
+    json_t *source = json_object_get(root, "chat_template");
+    if (reading->has_template_file || source == NULL || json_is_null(source))
+        return ERR_OK;
+    if (!json_is_string(source))
+        return err_set(err, ERR_UNSUPPORTED,
+                       "chat_template is %s, but only a string is implemented",
+                       requirement_kind(source));
+    enum err_code code = chat_template_check(json_string_value(source), err);
+    return code == ERR_OK ? ERR_OK : err_prefix(err, code, "chat_template");
+}
 
+/* No model_max_length, or the 1e30 that stands for none, means no limit. */
+static enum err_code
+read_limit(struct tokenizer *tokenizer, json_t *root, struct err *err)
+{
     json_t *length = json_object_get(root, "model_max_length");
     bool unlimited = length == NULL || json_is_null(length);
     double limit = unlimited ? PROMPT_LIMIT : json_number_value(length);
     if (!(limit >= 1.0))
         return err_set(err, ERR_FORMAT, "model_max_length is %s, expected at least 1",
-                       json_is_number(length) ? "too small" : kind_of(length));
+                       json_is_number(length) ? "too small" : requirement_kind(length));
     tokenizer->limit = limit < PROMPT_LIMIT ? (size_t)limit : PROMPT_LIMIT;
+    return ERR_OK;
+}
 
+/* A token is named by its text or by an object that has it as `content`. */
+static enum err_code
+read_padding(const struct reading *reading, json_t *root, struct err *err)
+{
     json_t *pad = json_object_get(root, "pad_token");
     if (json_is_object(pad))
         pad = json_object_get(pad, "content");
     if (!json_is_string(pad))
         return err_set(err, ERR_FORMAT, "pad_token is %s, expected a token",
-                       kind_of(pad));
-    if (!vocabulary_find(*vocabulary, json_string_value(pad), json_string_length(pad),
-                         &tokenizer->pad))
+                       requirement_kind(pad));
+    if (!vocabulary_find(reading->vocabulary, json_string_value(pad),
+                         json_string_length(pad), &reading->tokenizer->pad))
         return err_set(err, ERR_FORMAT, "pad_token '%.64s' is no token of tokenizer.json",
                        json_string_value(pad));
     return ERR_OK;
+}
+
+/* tokenizer_config.json. */
+static enum err_code read_config(struct reading *reading, json_t *root, struct err *err)
+{
+    enum err_code code = requirement_check(root, config_requirements, err);
+    if (code == ERR_OK)
+        code = read_template(reading, root, err);
+    if (code == ERR_OK)
+        code = read_limit(reading->tokenizer, root, err);
+    return code == ERR_OK ? read_padding(reading, root, err) : code;
 }
 
 /* The files of a tokenizer folder, in the order in which they need each other. */
@@ -293,18 +252,14 @@ static const struct part {
     const char *name;
     size_t limit; /* bytes */
     size_t flags; /* of jansson; integers of any size may be a model_max_length */
-    enum err_code (*read)(struct tokenizer *tokenizer,
-                          struct vocabulary **vocabulary,
-                          json_t *root,
-                          struct err *err);
+    enum err_code (*read)(struct reading *reading, json_t *root, struct err *err);
 } parts[] = {
     {"tokenizer.json", TOKENIZER_FILE_LIMIT, JSON_REJECT_DUPLICATES, read_tokenizer},
     {"tokenizer_config.json", CONFIG_FILE_LIMIT,
      JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, read_config},
 };
 
-static enum err_code read_part(struct tokenizer *tokenizer,
-                               struct vocabulary **vocabulary,
+static enum err_code read_part(struct reading *reading,
                                const char *folder,
                                const struct part *part,
                                struct err *err)
@@ -329,7 +284,7 @@ static enum err_code read_part(struct tokenizer *tokenizer,
                            : ERR_FORMAT,
                        "%s: line %d, column %d: %s", path, problem.line, problem.column,
                        problem.text);
-    code = part->read(tokenizer, vocabulary, root, err);
+    code = part->read(reading, root, err);
     json_decref(root);
     return code == ERR_OK ? ERR_OK : err_prefix(err, code, "%s", path);
 }
@@ -339,11 +294,14 @@ enum err_code tokenizer_open(struct tokenizer **out, const char *folder, struct 
     struct tokenizer *tokenizer = calloc(1, sizeof(*tokenizer));
     if (tokenizer == NULL)
         return err_set(err, ERR_NO_MEMORY, "%s: no memory for a tokenizer", folder);
-    struct vocabulary *vocabulary = NULL;
-    enum err_code code = ERR_OK;
+    struct reading reading = {.tokenizer = tokenizer};
+    enum err_code code = chat_template_check_file(folder, err);
+    reading.has_template_file = code == ERR_OK;
+    if (code == ERR_NOT_FOUND)
+        code = ERR_OK;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && code == ERR_OK; i++)
-        code = read_part(tokenizer, &vocabulary, folder, &parts[i], err);
-    vocabulary_destroy(vocabulary);
+        code = read_part(&reading, folder, &parts[i], err);
+    vocabulary_destroy(reading.vocabulary);
     if (code != ERR_OK) {
         tokenizer_destroy(tokenizer);
         return code;
@@ -431,10 +389,7 @@ enum err_code tokenizer_encode_prompt(const struct tokenizer *tokenizer,
     struct token_ids cut = {.ids = out->ids, .room = tokenizer->limit};
     assert(out->room >= tokenizer->limit);
     struct buf text;
-    buf_init(&text, size_add(length, sizeof(template_head) + sizeof(template_tail)));
-    (void)buf_append(&text, template_head, sizeof(template_head) - 1);
-    (void)buf_append(&text, prompt, length);
-    (void)buf_append(&text, template_tail, sizeof(template_tail) - 1);
+    chat_template_apply(&text, prompt, length);
     enum err_code code =
         text.failed
             ? err_set(err, ERR_NO_MEMORY, "no memory for a prompt of %zu bytes", length)

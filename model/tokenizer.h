@@ -20,9 +20,10 @@
 
 struct tokenizer;
 
-/* Reads <folder>/tokenizer.json and <folder>/tokenizer_config.json. Refuses what it
- * does not implement (another model than BPE, another normalizer than NFC, added tokens
- * with lstrip, rstrip or single_word) by name. */
+/* Reads <folder>/tokenizer.json and <folder>/tokenizer_config.json, and looks at
+ * <folder>/chat_template.jinja where there is one. Refuses what it does not implement
+ * (another model than BPE, another normalizer than NFC, added tokens with lstrip, rstrip
+ * or single_word, another chat template) by name. */
 enum err_code tokenizer_open(struct tokenizer **out, const char *folder, struct err *err);
 void tokenizer_destroy(struct tokenizer *tokenizer);
 
@@ -48,8 +49,7 @@ enum err_code tokenizer_encode(const struct tokenizer *tokenizer,
                                struct token_ids *out,
                                struct err *err);
 
-/* Encodes a prompt inside klein's chat template (diffusers pipeline_flux2_klein.py,
- * _get_qwen3_prompt_embeds: user message, generation prompt, thinking off), cut and
+/* Encodes a prompt inside klein's chat template (model/chat_template.h), cut and
  * right-padded to tokenizer_limit(), for which out->room must suffice. */
 enum err_code tokenizer_encode_prompt(const struct tokenizer *tokenizer,
                                       const char *prompt,

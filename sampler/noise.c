@@ -1,5 +1,7 @@
 #include "sampler/noise.h"
 
+#include "base/elementary.h"
+
 #include <math.h>
 
 enum { STATE_WORDS = 624, STATE_SHIFT = 397, BLOCK = 16, PAIRS = BLOCK / 2 };
@@ -65,11 +67,11 @@ static double uniform_double(struct mt19937 *generator)
 static void box_muller_block(float *block)
 {
     for (unsigned j = 0; j < PAIRS; j++) {
-        const float log_u = (float)log(1.0 - (double)block[j]);
+        const float log_u = (float)elementary_log(1.0 - (double)block[j]);
         const float radius = sqrtf(-2.0f * log_u);
         const float angle = (float)two_pi * block[j + PAIRS];
-        block[j] = radius * (float)cos((double)angle);
-        block[j + PAIRS] = radius * (float)sin((double)angle);
+        block[j] = radius * (float)elementary_cos((double)angle);
+        block[j + PAIRS] = radius * (float)elementary_sin((double)angle);
     }
 }
 
@@ -87,16 +89,17 @@ static void fill_blocks(struct mt19937 *generator, float *values, size_t n)
     }
 }
 
-/* normal_distribution<double>, one value at a time: the sine waits for the next. */
+/* normal_distribution<double>, one value at a time: the sine waits for the next. Its
+ * log1p(-u) is that of 1 - u, which is exact for u of 53 bits. */
 static void fill_pairs(struct mt19937 *generator, float *values, size_t n)
 {
     for (size_t i = 0; i < n; i += 2) {
         const double u1 = uniform_double(generator);
         const double u2 = uniform_double(generator);
-        const double radius = sqrt(-2.0 * log1p(-u2));
-        values[i] = (float)(radius * cos(two_pi * u1));
+        const double radius = sqrt(-2.0 * elementary_log(1.0 - u2));
+        values[i] = (float)(radius * elementary_cos(two_pi * u1));
         if (i + 1 < n)
-            values[i + 1] = (float)(radius * sin(two_pi * u1));
+            values[i + 1] = (float)(radius * elementary_sin(two_pi * u1));
     }
 }
 

@@ -1,5 +1,6 @@
 #include "sampler/schedule.h"
 
+#include "base/elementary.h"
 #include "base/size.h"
 
 #include <assert.h>
@@ -57,7 +58,7 @@ shift_strength(const struct scheduler_config *config, unsigned steps, size_t tok
     if (!config->dynamic_shift)
         return config->shift;
     const double mu = schedule_empirical_mu(tokens, steps);
-    return config->type == TIME_SHIFT_EXPONENTIAL ? exp(mu) : mu;
+    return config->type == TIME_SHIFT_EXPONENTIAL ? elementary_exp(mu) : mu;
 }
 
 /* The time at which step i begins; for i = steps that of the image. */

@@ -1,5 +1,6 @@
 #include "sampler/solver.h"
 
+#include "base/elementary.h"
 #include "base/size.h"
 
 #include <assert.h>
@@ -66,10 +67,10 @@ static struct weights weigh_ab2(const struct interval *interval)
                             .previous = -step * half_ratio};
 }
 
-/* Half the log of the signal-to-noise ratio at time t. */
+/* Half the log of the signal-to-noise ratio at time t, above 0 and below 1. */
 static double log_snr_half(double t)
 {
-    return log1p(-t) - log(t);
+    return elementary_log(1.0 - t) - elementary_log(t);
 }
 
 /* DPM-Solver++(2M): with l = ln((1 - t) / t), h = l' - l and r = h_before / h,

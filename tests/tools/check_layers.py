@@ -69,6 +69,7 @@ LIBRARIES = {
         "model/weight_files.c",
         "model/config*",
         "model/bundle*.c",
+        "model/requirement.c",
         "model/tokenizer.c",
         "model/vocabulary.c",
         "model/byte_pairs.c",

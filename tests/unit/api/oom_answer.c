@@ -82,8 +82,10 @@ static void write_at_last(void (*write)(struct buf *out))
 
 static void tag_at_last(void)
 {
-    static const struct cacheable_build build = {
-        .model_name = "house", .model_digest = "0", .version = "1", .arithmetic = "ordered"};
+    static const struct cacheable_build build = {.model_name = "house",
+                                                 .model_digest = "0",
+                                                 .version = "1",
+                                                 .arithmetic = "ordered"};
     for (long failures = 0;; failures++) {
         char tag[CACHEABLE_TAG_SIZE] = "untouched";
         struct problem problem = {0};

@@ -165,6 +165,8 @@ static const struct change {
     {"model_index.json", "Qwen3ForCausalLM", "T5EncoderModel",
      "text_encoder is a T5EncoderModel, expected Qwen3ForCausalLM"},
     {"model_index.json", "AutoencoderKLFlux2", "AutoencoderKL", "vae is a AutoencoderKL"},
+    {"model_index.json", "FlowMatchEulerDiscreteScheduler", "DDIMScheduler",
+     "scheduler is a DDIMScheduler, expected FlowMatchEulerDiscreteScheduler, the"},
     {"model_index.json", "\"vae\"", "\"vea\"", "vae: expected [library, class]"},
     {"model_index.json", "\"is_distilled\": false", "\"is_distilled\": 0",
      "is_distilled"},
@@ -175,6 +177,8 @@ static const struct change {
      "shift: expected"},
     {"scheduler/scheduler_config.json", "\"use_karras_sigmas\": false",
      "\"use_karras_sigmas\": true", "use_karras_sigmas: only false"},
+    {"scheduler/scheduler_config.json", "{", "{\"use_flow_sigmas\": true,",
+     "use_flow_sigmas: only false"},
     {"scheduler/scheduler_config.json", "\"stochastic_sampling\": false",
      "\"stochastic_sampling\": true", "stochastic_sampling: only false"},
     {"scheduler/scheduler_config.json", "\"shift_terminal\": null",
@@ -269,6 +273,30 @@ static void test_bad_values(void)
     model_folder_create(folder, GOLDEN("f16-distilled"));
     model_folder_replace(folder, "sluice.json", "{", "{\"guidance\": 2,");
     expect_refusal(folder, "a distilled model has only 1", "guidance");
+    folder_remove(folder);
+}
+
+static void test_adapter(void)
+{
+    char folder[FOLDER_PATH_SIZE];
+    model_folder_create(folder, GOLDEN("f32"));
+    folder_write(folder, "text_encoder/adapter_config.json", "{}", 2);
+    expect_refusal(folder, "adapters are not supported",
+                   "text_encoder/adapter_config.json");
+    folder_remove(folder);
+}
+
+/* What sluice.json leaves out keeps its default: of the name, the folder's. */
+static void test_name_of_folder(void)
+{
+    char folder[FOLDER_PATH_SIZE];
+    model_folder_create(folder, GOLDEN("f32"));
+    model_folder_replace(folder, "sluice.json", "\"name\": \"f32\",", "");
+    struct bundle *bundle = open_good(folder);
+    const char *name = strrchr(folder, '/') + 1;
+    CHECK(strcmp(bundle_info(bundle)->name, name) == 0);
+    CHECK(bundle_info(bundle)->steps == 6);
+    bundle_destroy(bundle);
     folder_remove(folder);
 }
 
@@ -383,6 +411,8 @@ int main(void)
     test_parts();
     test_digest();
     test_bad_values();
+    test_name_of_folder();
+    test_adapter();
     test_missing_files();
     test_bad_weights();
     test_bad_weight_values();

@@ -22,6 +22,13 @@ static void create_folder(char folder[FOLDER_PATH_SIZE], const char *json)
     folder_write_text(folder, scheduler_file, json);
 }
 
+/* Of the index, which names the class too. */
+static void name_scheduler(const char *folder, const char *class_name)
+{
+    model_folder_replace(folder, "model_index.json", "FlowMatchEulerDiscreteScheduler",
+                         class_name);
+}
+
 static enum err_code
 open_folder(struct bundle **bundle, const char *folder, struct err *err)
 {
@@ -96,6 +103,7 @@ static void test_left_over(void)
     struct err err;
     create_folder(folder, "{\"_class_name\": \"DDPMScheduler\", \"clip_sample\": false, "
                           "\"set_alpha_to_one\": false}");
+    name_scheduler(folder, "DDPMScheduler");
     CHECK_OK(open_folder(&bundle, folder, &err), err);
     bundle_destroy(bundle);
     folder_remove(folder);
@@ -210,6 +218,7 @@ static void check_prediction(const char *prediction)
                    "\"prediction_type\": \"%s\"}",
                    prediction);
     create_folder(folder, json);
+    name_scheduler(folder, "DDPMScheduler");
     struct bundle *bundle = load(folder);
     const struct diffusion_schedule *schedule = &bundle_info(bundle)->scheduler.diffusion;
     draw_batch(&batch, bundle, times);
