@@ -10,7 +10,8 @@ enum { MAX_STEPS = 1000, MAX_SIDE = 1 << 14, DEFAULT_SIDE = 1024 };
 
 static const char FILE_NAME[] = "sluice.json";
 
-/* The folder's own name, without a slash at its end. */
+/* The folder's own name, without a slash at its end; one that is too long loses whole
+ * characters. */
 static void name_of_folder(const char *folder, char name[BUNDLE_NAME_SIZE])
 {
     size_t end = strlen(folder);
@@ -19,20 +20,34 @@ static void name_of_folder(const char *folder, char name[BUNDLE_NAME_SIZE])
     size_t start = end;
     while (start > 0 && folder[start - 1] != '/')
         start--;
-    (void)snprintf(name, BUNDLE_NAME_SIZE, "%.*s", (int)(end - start), folder + start);
+    size_t length = size_min(end - start, BUNDLE_NAME_SIZE - 1);
+    while (length > 0 && length < end - start && (folder[start + length] & 0xC0) == 0x80)
+        length--;
+    (void)snprintf(name, BUNDLE_NAME_SIZE, "%.*s", (int)length, folder + start);
 }
 
 /* A name that is misspelt would leave its default in force, unnoticed. */
 static const char *const NAMES[] = {"name",   "steps",      "guidance", "width",
                                     "height", "max_pixels", "text_taps"};
 
+static void read_name(char out[BUNDLE_NAME_SIZE], struct config *config)
+{
+    const char *name = config_text_or(config, "name", NULL);
+    if (name == NULL)
+        return;
+    size_t length = strlen(name);
+    if (length < 1 || length >= BUNDLE_NAME_SIZE)
+        config_refuse(config, "name: %zu bytes, expected 1 to %d", length,
+                      BUNDLE_NAME_SIZE - 1);
+    else
+        memcpy(out, name, length + 1);
+}
+
 static void
 read_values(struct bundle_info *info, struct qwen3_taps *taps, struct config *config)
 {
     config_expect_keys(config, NAMES, sizeof(NAMES) / sizeof(NAMES[0]));
-    const char *name = config_text_or(config, "name", NULL);
-    if (name != NULL)
-        (void)snprintf(info->name, sizeof(info->name), "%s", name);
+    read_name(info->name, config);
     info->steps = (unsigned)config_size_or(config, "steps", 1, MAX_STEPS, info->steps);
     info->guidance = config_number_or(config, "guidance", 1.0, 20.0, info->guidance);
     info->width = config_size_or(config, "width", 1, MAX_SIDE, info->width);

@@ -251,6 +251,10 @@ static const struct change {
      "guidance: expected a number"},
     {"sluice.json", "\"steps\": 6", "\"steps\": 0", "steps: expected an integer from 1"},
     {"sluice.json", "\"name\": \"f32\"", "\"name\": 32", "name: expected a string"},
+    {"sluice.json", "\"name\": \"f32\"", "\"name\": \"\"", "name: 0 bytes, expected 1"},
+    {"sluice.json", "\"f32\"",
+     "\"0123456789012345678901234567890123456789012345678901234567890123\"",
+     "name: 64 bytes, expected 1 to 63"},
     {"sluice.json", "{", "{\"text_taps\": [2, 1, 3],",
      "text tap 1: expected rising numbers"},
     {"sluice.json", "{", "{\"text_taps\": [1, 2, 5],",
@@ -297,7 +301,16 @@ static void test_name_of_folder(void)
     CHECK(strcmp(bundle_info(bundle)->name, name) == 0);
     CHECK(bundle_info(bundle)->steps == 6);
     bundle_destroy(bundle);
-    folder_remove(folder);
+    /* The 63 bytes that fit end inside a character. */
+    char long_name[2 * FOLDER_PATH_SIZE];
+    int n = snprintf(long_name, sizeof(long_name), "%s-%043d\u00e9\u00e9", folder, 0);
+    CHECK(n > 0 && (size_t)n < sizeof(long_name) && rename(folder, long_name) == 0);
+    bundle = open_good(long_name);
+    const char *cut = bundle_info(bundle)->name;
+    CHECK(strlen(cut) == BUNDLE_NAME_SIZE - 2 && text_is_utf8(cut, strlen(cut), NULL));
+    CHECK(strncmp(cut, strrchr(long_name, '/') + 1, strlen(cut)) == 0);
+    bundle_destroy(bundle);
+    folder_remove(long_name);
 }
 
 static void test_missing_files(void)
