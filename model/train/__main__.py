@@ -35,6 +35,12 @@ def run_flow(args) -> None:
     flow.train(args.name, args)
 
 
+def run_classifier(args) -> None:
+    from . import drawings, features
+
+    features.Classifier(drawings.Drawings(args.work)).train(args.minutes)
+
+
 def run_evaluate(args) -> None:
     from . import evaluate
 
@@ -74,6 +80,11 @@ def run_sheet(args) -> None:
 def add_compile(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--compile", action="store_true",
                      help="by torch.compile, with g++: a fifth faster, after some minutes")
+
+
+def add_classifier(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--classifier-minutes", type=float, default=15,
+                     help="for drawings that are not the project's (%(default)s)")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -121,6 +132,7 @@ def parser() -> argparse.ArgumentParser:
         else:
             sub.add_argument("--pairs", type=int, default=12000,
                              help="made first, within the box (%(default)s)")
+    command("classifier", run_classifier, "train what measures pictures", 6)
     sub = command("evaluate", run_evaluate, "measure a model folder", 120)
     sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
                      help="the model to measure (model/house)")
@@ -129,7 +141,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     sub.add_argument("--count", type=int, default=1024, help="pictures a row (%(default)s)")
     sub.add_argument("--guidance", type=float, default=3.0)
-    sub.add_argument("--classifier-minutes", type=float, default=15)
+    add_classifier(sub)
     sub.add_argument("--curve", type=Path, metavar="FILE", help="write curve.json there")
     sub = command("errors", run_errors, "measure a model's velocity, by time and caption", 30)
     sub.add_argument("--model", type=Path, default=HOUSE, metavar="DIR",
@@ -148,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--count", type=int, default=512, help="pictures a row (%(default)s)")
     add_compile(sub)
     sub.add_argument("--seed", type=int, default=0, help="of first weights and batches")
-    sub.add_argument("--classifier-minutes", type=float, default=15)
+    add_classifier(sub)
     sub.add_argument("--report", type=Path, metavar="FILE",
                      help="the document whose table and plots are written")
     sub = command("sheet", run_sheet, "sixty prompts as the program draws them")

@@ -6,16 +6,22 @@ of Unicode and the three styles; figures made with it are called FD-own, never F
 
 import hashlib
 import json
+import os
 import random
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from .captions import STYLES
 from .drawings import Drawings
-from .run import Run, autocast, save_atomically
+from .run import Run, autocast
 
+# The one that the project's figures are measured with: another training would give others.
+PUBLISHED = Path(__file__).with_name("classifier.safetensors")
 SIDE = 64
 FEATURES = 64
 RANDOM_SEEDS = (1, 2)
@@ -82,11 +88,12 @@ def features_of(network: nn.Module, pictures: torch.Tensor) -> torch.Tensor:
 
 
 class Classifier:
-    """Trained once for a set of drawings; classifier.pt in the work folder."""
+    """The published one where it fits the drawings, else one that is trained for them once
+    and kept in the work folder."""
 
     def __init__(self, drawings: Drawings):
         self.drawings = drawings
-        self.path = drawings.work / "classifier.pt"
+        self.path = drawings.work / PUBLISHED.name
         self.subgroups = sorted({entry["subgroup"] for entry in drawings.entries})
         number = {name: i for i, name in enumerate(self.subgroups)}
         self.labels = torch.tensor([number[e["subgroup"]] for e in drawings.entries])
@@ -102,13 +109,31 @@ class Classifier:
         return digest.hexdigest()[:12]
 
     def load(self, minutes: float) -> None:
+        if self._read(PUBLISHED):
+            return
         if not self.path.is_file():
-            self._train(minutes)
-        saved = torch.load(self.path, weights_only=True)
-        if saved["subgroups"] != json.dumps(self.subgroups):
+            self.train(minutes)
+        elif not self._read(self.path):
             raise SystemExit(f"{self.path} was trained on other drawings: remove it")
-        self.network.load_state_dict(saved["network"])
-        self.accuracy = saved["accuracy"]
+
+    def _read(self, path: Path) -> bool:
+        """False, and nothing read, where there is none or it tells other subgroups apart."""
+        if not path.is_file():
+            return False
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+            if json.loads(about["subgroups"]) != self.subgroups:
+                return False
+            self.network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+        self.accuracy = json.loads(about["accuracy"])
+        return True
+
+    def _save(self) -> None:
+        weights = {key: value.contiguous() for key, value in self.network.state_dict().items()}
+        about = {"subgroups": self.subgroups, "accuracy": self.accuracy}
+        partial = self.path.with_suffix(".partial")
+        save_file(weights, partial, {key: json.dumps(value) for key, value in about.items()})
+        os.replace(partial, self.path)
 
     def _batch(self, count: int):
         indices = self.drawings.draw(count)
@@ -119,7 +144,7 @@ class Classifier:
         x = torch.roll(x, shift, (2, 3)) + 0.1 * torch.rand(count, 1, 1, 1) * torch.randn_like(x)
         return x.contiguous(memory_format=torch.channels_last), indices
 
-    def _train(self, minutes: float) -> None:
+    def train(self, minutes: float) -> None:
         network = self.network.to(memory_format=torch.channels_last).train()
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=2e-3, weight_decay=0.05, fused=True
@@ -139,10 +164,7 @@ class Classifier:
             run.show(loss=loss.item())
         self.accuracy = self._accuracy()
         print(f"classifier: {self.accuracy} on held-out drawings", flush=True)
-        save_atomically(
-            {"network": network.state_dict(), "subgroups": json.dumps(self.subgroups),
-             "accuracy": self.accuracy}, self.path,
-        )
+        self._save()
 
     @torch.no_grad()
     def _accuracy(self) -> dict[str, float]:

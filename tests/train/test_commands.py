@@ -269,6 +269,20 @@ class Commands(unittest.TestCase):
         self.assertEqual(texts[-3:-1], ["1", "4"])
         self.assertTrue({"20", "50"} <= set(texts))
 
+    def test_6_classifier_is_kept_and_published(self):
+        self.call("classifier", "--minutes", "0.02")
+        trained = features.Classifier(drawings.Drawings(self.work))
+        trained.load(0)
+        again = features.Classifier(drawings.Drawings(self.work))
+        path, features.PUBLISHED = features.PUBLISHED, trained.path
+        self.addCleanup(setattr, features, "PUBLISHED", path)
+        again.path = self.root / "absent"
+        again.load(0)
+        self.assertEqual((again.digest(), again.accuracy), (trained.digest(), trained.accuracy))
+        self.assertEqual(set(again.accuracy), {"subgroup", "style"})
+        again.subgroups = ["others"]
+        self.assertFalse(again._read(trained.path))
+
     def test_6_velocity_errors(self):
         from model.train import errors
 
