@@ -157,6 +157,18 @@ const char *config_text_or(struct config *config, const char *key, const char *f
     return json_is_string(value) ? json_string_value(value) : fallback;
 }
 
+void config_expect_false(struct config *config, const char *key)
+{
+    if (config_flag_or(config, key, false))
+        config_refuse(config, "%s: only false is supported", key);
+}
+
+void config_expect_null(struct config *config, const char *key)
+{
+    if (config_has(config, key))
+        config_refuse(config, "%s: only null is supported", key);
+}
+
 void config_expect_text(struct config *config, const char *key, const char *expected)
 {
     const char *found = config_text_or(config, key, NULL);

@@ -55,6 +55,12 @@ bool config_flag_or(struct config *config, const char *key, bool fallback);
 /* A string; absent or null: the fallback, which may be NULL. */
 const char *config_text_or(struct config *config, const char *key, const char *fallback);
 
+/* Refuses true, which asks for what is not implemented; absent and null mean false. */
+void config_expect_false(struct config *config, const char *key);
+
+/* Refuses any value; absent is fine. */
+void config_expect_null(struct config *config, const char *key);
+
 /* Refuses any other value than `expected`; absent is refused too. */
 void config_expect_text(struct config *config, const char *key, const char *expected);
 

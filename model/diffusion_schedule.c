@@ -123,10 +123,8 @@ static void refuse_unsupported(struct config *config,
 {
     if (config_flag_or(config, "clip_sample", true))
         config_refuse(config, "clip_sample: only false is supported (absent means true)");
-    if (config_flag_or(config, "thresholding", false))
-        config_refuse(config, "thresholding: only false is supported");
-    if (config_has(config, "trained_betas"))
-        config_refuse(config, "trained_betas: only null is supported");
+    config_expect_false(config, "thresholding");
+    config_expect_null(config, "trained_betas");
     if (zero_end && prediction == PREDICTION_NOISE)
         config_refuse(config, "rescale_betas_zero_snr: nothing of an image is left to be "
                               "found by prediction_type epsilon");

@@ -67,8 +67,7 @@ static void read_rotation(struct qwen3 *m, struct config *config)
     if (strcmp(type, plain) != 0)
         config_refuse(config, "%s: rope_type is \"%.40s\", only \"%s\" is supported",
                       parameters, type, plain);
-    if (config_has(config, "rope_scaling"))
-        config_refuse(config, "rope_scaling: only null is supported");
+    config_expect_null(config, "rope_scaling");
 }
 
 static void read_config(struct qwen3 *m, struct config *config)
@@ -86,10 +85,10 @@ static void read_config(struct qwen3 *m, struct config *config)
     config_expect_text(config, "model_type", "qwen3");
     if (strcmp(config_text_or(config, "hidden_act", "silu"), "silu") != 0)
         config_refuse(config, "hidden_act: only silu is supported");
-    if (config_flag_or(config, "attention_bias", false))
-        config_refuse(config, "attention_bias: only false is supported");
-    if (config_flag_or(config, "use_sliding_window", false))
-        config_refuse(config, "use_sliding_window: only false is supported");
+    config_expect_false(config, "attention_bias");
+    config_expect_false(config, "use_sliding_window");
+    config_expect_null(config,
+                       "transformers_weights"); /* names another file of weights */
     if (m->heads % m->key_heads != 0)
         config_refuse(config,
                       "num_key_value_heads (%zu) does not divide "

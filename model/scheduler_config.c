@@ -18,12 +18,9 @@ static void read_flow(struct scheduler_config *out, struct config *config)
     else if (strcmp(type, "exponential") != 0)
         config_refuse(
             config, "time_shift_type is \"%.40s\", expected exponential or linear", type);
-    for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++) {
-        if (config_flag_or(config, unsupported[i], false))
-            config_refuse(config, "%s: only false is supported", unsupported[i]);
-    }
-    if (config_has(config, "shift_terminal"))
-        config_refuse(config, "shift_terminal: only null is supported");
+    for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
+        config_expect_false(config, unsupported[i]);
+    config_expect_null(config, "shift_terminal");
 }
 
 static void read_diffusion(struct scheduler_config *out, struct config *config)

@@ -229,6 +229,8 @@ static const struct change {
     {"text_encoder/config.json", "\"vocab_size\": 320", "\"vocab_size\": 319",
      "embed_tokens.weight has shape [320, 16], expected [319, 16]"},
     {"text_encoder/config.json", "\"hidden_size\"", "\"size\"", "hidden_size is missing"},
+    {"text_encoder/config.json", "{", "{\"transformers_weights\": \"other.safetensors\",",
+     "transformers_weights: only null"},
     {"vae/config.json", "\"norm_num_groups\": 3", "\"norm_num_groups\": 4",
      "norm_num_groups (4) does not divide 6 channels"},
     {"vae/config.json", "\"latent_channels\": 3", "\"latent_channels\": 4",
