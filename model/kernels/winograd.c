@@ -66,58 +66,48 @@ static inline void before_doubled(planes v, size_t first, size_t step)
     }
 }
 
-static inline __attribute__((always_inline)) void
-in_lanes(const struct winograd_in *tile, size_t c, size_t lanes)
+/* The two forms of a tile differ in its side and in the transform. These are inlined with
+ * both as constants, so that the loops unroll and the planes stay in registers. */
+typedef void transform(planes v, size_t first, size_t step);
+
+static inline __attribute__((always_inline)) void in_lanes(const struct winograd_in *tile,
+                                                           size_t c,
+                                                           size_t lanes,
+                                                           size_t side,
+                                                           transform *transform_in)
 {
-    enum { SIDE = WINOGRAD_SIDE };
     planes v;
     if (lanes < LANES)
         memset(v, 0, sizeof(v));
-    read_planes(tile->in + c, tile->row_stride, tile->pixel_stride, SIDE, lanes, v);
+    read_planes(tile->in + c, tile->row_stride, tile->pixel_stride, side, lanes, v);
 #pragma GCC unroll 16
-    for (size_t i = 0; i < SIDE; i++)
-        before(v, i * SIDE, 1);
+    for (size_t i = 0; i < side; i++)
+        transform_in(v, i * side, 1);
 #pragma GCC unroll 16
-    for (size_t i = 0; i < SIDE; i++)
-        before(v, i, SIDE);
-    write_planes((const float(*)[LANES])v, SIDE * SIDE, tile->plane_stride, lanes,
+    for (size_t i = 0; i < side; i++)
+        transform_in(v, i, side);
+    write_planes((const float(*)[LANES])v, side * side, tile->plane_stride, lanes,
                  tile->out + c);
+}
+
+static inline __attribute__((always_inline)) void
+in_all(const struct winograd_in *tile, size_t side, transform *transform_in)
+{
+    size_t c = 0;
+    for (; c + LANES <= tile->channels; c += LANES)
+        in_lanes(tile, c, LANES, side, transform_in);
+    if (c < tile->channels)
+        in_lanes(tile, c, tile->channels - c, side, transform_in);
 }
 
 static void winograd_in(const struct winograd_in *tile)
 {
-    size_t c = 0;
-    for (; c + LANES <= tile->channels; c += LANES)
-        in_lanes(tile, c, LANES);
-    if (c < tile->channels)
-        in_lanes(tile, c, tile->channels - c);
-}
-
-static inline __attribute__((always_inline)) void
-in_doubled_lanes(const struct winograd_in *tile, size_t c, size_t lanes)
-{
-    enum { SIDE = WINOGRAD_DOUBLED_SIDE };
-    planes v;
-    if (lanes < LANES)
-        memset(v, 0, sizeof(v));
-    read_planes(tile->in + c, tile->row_stride, tile->pixel_stride, SIDE, lanes, v);
-#pragma GCC unroll 16
-    for (size_t i = 0; i < SIDE; i++)
-        before_doubled(v, i * SIDE, 1);
-#pragma GCC unroll 16
-    for (size_t i = 0; i < SIDE; i++)
-        before_doubled(v, i, SIDE);
-    write_planes((const float(*)[LANES])v, SIDE * SIDE, tile->plane_stride, lanes,
-                 tile->out + c);
+    in_all(tile, WINOGRAD_SIDE, before);
 }
 
 static void winograd_in_doubled(const struct winograd_in *tile)
 {
-    size_t c = 0;
-    for (; c + LANES <= tile->channels; c += LANES)
-        in_doubled_lanes(tile, c, LANES);
-    if (c < tile->channels)
-        in_doubled_lanes(tile, c, tile->channels - c);
+    in_all(tile, WINOGRAD_DOUBLED_SIDE, before_doubled);
 }
 
 /* AT of four values that lie `step` apart, into the first two. */
@@ -162,57 +152,44 @@ static inline void write_pixels(
 }
 
 static inline __attribute__((always_inline)) void
-out_lanes(const struct winograd_out *tile, size_t c, size_t lanes)
+out_lanes(const struct winograd_out *tile,
+          size_t c,
+          size_t lanes,
+          size_t side,
+          transform *transform_out)
 {
-    enum { SIDE = WINOGRAD_SIDE };
     size_t stride = tile->plane_stride;
     planes v;
     if (lanes < LANES)
         memset(v, 0, sizeof(v));
-    read_planes(tile->in + c, SIDE * stride, stride, SIDE, lanes, v);
+    read_planes(tile->in + c, side * stride, stride, side, lanes, v);
 #pragma GCC unroll 16
-    for (size_t i = 0; i < SIDE; i++)
-        behind(v, i, SIDE);
+    for (size_t i = 0; i < side; i++)
+        transform_out(v, i, side);
 #pragma GCC unroll 16
     for (size_t i = 0; i < 2; i++)
-        behind(v, i * SIDE, 1);
-    write_pixels(tile, c, SIDE, lanes, v);
+        transform_out(v, i * side, 1);
+    write_pixels(tile, c, side, lanes, v);
+}
+
+static inline __attribute__((always_inline)) void
+out_all(const struct winograd_out *tile, size_t side, transform *transform_out)
+{
+    size_t c = 0;
+    for (; c + LANES <= tile->channels; c += LANES)
+        out_lanes(tile, c, LANES, side, transform_out);
+    if (c < tile->channels)
+        out_lanes(tile, c, tile->channels - c, side, transform_out);
 }
 
 static void winograd_out(const struct winograd_out *tile)
 {
-    size_t c = 0;
-    for (; c + LANES <= tile->channels; c += LANES)
-        out_lanes(tile, c, LANES);
-    if (c < tile->channels)
-        out_lanes(tile, c, tile->channels - c);
-}
-
-static inline __attribute__((always_inline)) void
-out_doubled_lanes(const struct winograd_out *tile, size_t c, size_t lanes)
-{
-    enum { SIDE = WINOGRAD_DOUBLED_SIDE };
-    size_t stride = tile->plane_stride;
-    planes v;
-    if (lanes < LANES)
-        memset(v, 0, sizeof(v));
-    read_planes(tile->in + c, SIDE * stride, stride, SIDE, lanes, v);
-#pragma GCC unroll 16
-    for (size_t i = 0; i < SIDE; i++)
-        behind_doubled(v, i, SIDE);
-#pragma GCC unroll 16
-    for (size_t i = 0; i < 2; i++)
-        behind_doubled(v, i * SIDE, 1);
-    write_pixels(tile, c, SIDE, lanes, v);
+    out_all(tile, WINOGRAD_SIDE, behind);
 }
 
 static void winograd_out_doubled(const struct winograd_out *tile)
 {
-    size_t c = 0;
-    for (; c + LANES <= tile->channels; c += LANES)
-        out_doubled_lanes(tile, c, LANES);
-    if (c < tile->channels)
-        out_doubled_lanes(tile, c, tile->channels - c);
+    out_all(tile, WINOGRAD_DOUBLED_SIDE, behind_doubled);
 }
 
 const struct winograd WINOGRAD = {
