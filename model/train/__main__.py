@@ -91,13 +91,14 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name, run, text, minutes=None, rate=None):
+    def command(name, run, text, minutes=None, rate=None, has_base=False):
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         sub.add_argument("--work", type=Path, default=default_work(), metavar="DIR",
                          help="where everything is kept (%(default)s)")
-        sub.add_argument("--base", type=Path, default=HOUSE, metavar="DIR",
-                         help="the model to start from (model/house)")
+        if has_base:
+            sub.add_argument("--base", type=Path, default=HOUSE, metavar="DIR",
+                             help="the model to start from (model/house)")
         sub.add_argument("--threads", type=int, default=0, help="0: as many as processors")
         if minutes is not None:
             sub.add_argument("--minutes", type=float, default=minutes,
@@ -112,18 +113,19 @@ def parser() -> argparse.ArgumentParser:
                      help="folders noto, blob and twemoji of SVG files")
     sub.add_argument("--unicode", type=Path, default=UNICODE, metavar="DIR",
                      help="Unicode's names, as Debian lays them out (%(default)s)")
-    sub = command("autoencoder", run_autoencoder, "train the decoder", 60, 1e-3)
+    sub = command("autoencoder", run_autoencoder, "train the decoder", 60, 1e-3, True)
     sub.add_argument("--from-nothing", action="store_true", help="and a new encoder")
-    command("text", run_text, "train the text encoder to tell pictures from captions", 45, 1e-3)
+    command("text", run_text, "train the text encoder to tell pictures from captions", 45, 1e-3,
+            True)
     for name, text, minutes, rate in (
         ("flow", "train the flow on drawings", 480, 3e-4),
         ("rectify", "straighten its paths: pairs of its own making", 240, 2e-4),
         ("consist", "push the rectified model to one and two steps", 120, 1e-4),
     ):
-        sub = command(name, run_flow, text, minutes, rate)
+        sub = command(name, run_flow, text, minutes, rate, True)
         sub.set_defaults(name=name)
         sub.add_argument("--guidance", type=float, default=3.0,
-                         help="of the sheet, and of the pairs (%(default)s)")
+                         help="of flow's sheet, and of the pairs (%(default)s)")
         sub.add_argument("--cooldown", action="store_true",
                          help="let the learning rate fall to nothing by the end of the box")
         add_compile(sub)
@@ -154,7 +156,7 @@ def parser() -> argparse.ArgumentParser:
                      metavar=("FIXED", "EACH"),
                      help="of a picture, and of an evaluation, as tests/bench/steps has them")
     sub.add_argument("--out", type=Path, required=True, metavar="FILE", help="the SVG")
-    sub = command("study", run_study, "four trainings of one small network", 480, 1e-3)
+    sub = command("study", run_study, "four trainings of one small network", 480, 1e-3, True)
     sub.add_argument("--budget", type=int, default=150000,
                      help="samples a training (%(default)s)")
     sub.add_argument("--count", type=int, default=512, help="pictures a row (%(default)s)")
@@ -174,7 +176,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, metavar="FILE", help="all of them on one picture")
     sub.add_argument("--blind", type=Path, metavar="DIR",
                      help="one picture a prompt and ten captions each, for a blind test")
-    sub = command("export", run_export, "write a folder in diffusers layout")
+    sub = command("export", run_export, "write a folder in diffusers layout", has_base=True)
     sub.add_argument("--stage", default="flow",
                      choices=["flow", "rectify", "consist", "diffusion"],
                      help="diffusion is the study's (%(default)s)")

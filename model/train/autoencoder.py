@@ -58,6 +58,9 @@ class Training:
     def __init__(self, work: Path, base: Path, from_nothing: bool, rate: float):
         self.path = work / "autoencoder.pt"
         self.drawings = Drawings(work)
+        saved = torch.load(self.path, weights_only=True) if self.path.is_file() else None
+        if saved is not None:
+            from_nothing = saved["encoder_too"]
         self.encoder_too = from_nothing
         self.autoencoder = Autoencoder.fresh() if from_nothing else Autoencoder.load(base)
         self.model = self.autoencoder.model.to(memory_format=torch.channels_last)
@@ -71,12 +74,11 @@ class Training:
         )
         self.average = Average(self.parameters, 0.999)
         self.step = 0
-        if self.path.is_file():
-            self._resume(torch.load(self.path, weights_only=True))
+        if saved is not None:
+            self._resume(saved)
         self.latents = None if self.encoder_too else Latents(self.drawings, self.autoencoder)
 
     def _resume(self, saved: dict) -> None:
-        self.encoder_too = saved["encoder_too"]
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.average.shadow = saved["average"]
@@ -84,6 +86,8 @@ class Training:
         print(f"resumed at step {self.step}")
 
     def save(self) -> None:
+        if self.encoder_too:
+            self.normalise()
         value = {
             "encoder_too": self.encoder_too, "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(), "average": self.average.shadow,
@@ -162,9 +166,6 @@ def train(work: Path, base: Path, minutes: float, from_nothing: bool, rate: floa
         if training.step % EVERY == 0:
             run.show(held_out=f"{training.measure():.2f}")
             training.sheet()
-    if training.encoder_too:
-        training.normalise()
-        training.save()
     training.sheet()
     print(f"held-out PSNR after: {training.measure(None):.2f} dB")
 

@@ -111,6 +111,7 @@ class Drawings:
         self.held_out = np.flatnonzero(held)
         weights = np.array([captions.weight(entry) for entry in self.entries])
         self.weights = torch.from_numpy(np.where(held, 0.0, weights))
+        self.held_out_weights = torch.from_numpy(np.where(held, weights, 0.0))
         self.mirrored = torch.tensor([captions.may_mirror(e) for e in self.entries])
         self._arrays: dict[int, np.ndarray] = {}
 
@@ -132,6 +133,10 @@ class Drawings:
     def draw(self, count: int, generator=None) -> torch.Tensor:
         """Indices of training drawings, by weight."""
         return torch.multinomial(self.weights, count, True, generator=generator)
+
+    def draw_held_out(self, count: int, generator=None) -> torch.Tensor:
+        """Of the others in the same way, so that the two differ in nothing else."""
+        return torch.multinomial(self.held_out_weights, count, True, generator=generator)
 
 
 def picture_sheet(rows: list[torch.Tensor], path: Path) -> None:

@@ -31,11 +31,8 @@ class Sample:
         drawings = latents.drawings
         generator = torch.Generator().manual_seed(seed)
         rng = random.Random(seed)
-        if name == "training":
-            indices = drawings.draw(count, generator)
-        else:
-            order = torch.randperm(len(drawings.held_out), generator=generator)[:count]
-            indices = torch.from_numpy(drawings.held_out)[order]
+        draw = drawings.draw if name == "training" else drawings.draw_held_out
+        indices = draw(count, generator)
         self.x = latents.tokens(indices, SIZE, torch.zeros(len(indices), dtype=torch.bool))
         self.noise = torch.randn(self.x.shape, generator=generator)
         right = [captions.caption(drawings.entries[i], rng) for i in indices.tolist()]

@@ -96,6 +96,8 @@ class Judge:
         self.kinds = kinds_of([drawings.entries[i] for i in drawings.train.tolist()])
         chosen = self._weighted(reference, REFERENCE, 0)
         self.reference = {name: self._features(name, chosen) for name in self.networks}
+        # Drawn twice, a drawing would be its own neighbour.
+        self.distinct = self._features("own", chosen.unique())
 
     def _weighted(self, indices: torch.Tensor, count: int, seed: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -120,7 +122,7 @@ class Judge:
             values[f"kid_{name}"] = measures.kernel_distance(made, self.reference[name])
             if name == "own":
                 values["precision"], values["recall"] = measures.precision_recall(
-                    made, self.reference[name]
+                    made, self.distinct
                 )
                 ratio = measures.nearest(made, self.all, self.kinds)[2]
                 values["copied"] = (ratio < COPIED).double().mean().item()
@@ -227,7 +229,7 @@ class Evaluation:
         self.drawings = Drawings(args.work)
         classifier = Classifier(self.drawings)
         classifier.load(args.classifier_minutes)
-        self.accuracy = classifier.accuracy
+        self.classifier = {"sha256": classifier.sha256, **classifier.accuracy}
         self.model = Model(args.model, args.guidance)
         self.judge = Judge(self.drawings, classifier, args.count)
         self.records = Records(args.work / "evaluations.json")
@@ -287,7 +289,7 @@ class Evaluation:
         return {
             "weights": self.model.digests, "guidance": self.model.guidance,
             "size": list(SIZE), "pictures": self.args.count,
-            "classifier": self.accuracy, "reference_steps": REFERENCE_STEPS,
+            "classifier": self.classifier, "reference_steps": REFERENCE_STEPS,
             "floor": summary([self.floor(seed) for seed in self.args.seeds]),
             "decoded_floor": summary([self.decoded_floor(seed) for seed in self.args.seeds]),
             "rows": rows,

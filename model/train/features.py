@@ -101,6 +101,7 @@ class Classifier:
         torch.manual_seed(0)
         self.network = FeatureNetwork(len(self.subgroups))
         self.accuracy: dict[str, float] = {}
+        self.sha256 = ""  # of the file
 
     def digest(self) -> str:
         digest = hashlib.sha256()
@@ -113,7 +114,7 @@ class Classifier:
             return
         if not self.path.is_file():
             self.train(minutes)
-        elif not self._read(self.path):
+        if not self._read(self.path):
             raise SystemExit(f"{self.path} was trained on other drawings: remove it")
 
     def _read(self, path: Path) -> bool:
@@ -126,6 +127,7 @@ class Classifier:
                 return False
             self.network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
         self.accuracy = json.loads(about["accuracy"])
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         return True
 
     def _save(self) -> None:

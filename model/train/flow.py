@@ -36,12 +36,20 @@ def trained(work: Path, base: Path, name: str) -> Network:
     while name is not None and not (work / f"{name}.pt").is_file():
         name = BEFORE[name]
     if name is not None:
-        parent = digest_of(network.text) if name == "flow" else None
-        load_average(network, work / f"{name}.pt", parent)
+        load_average(network, work / f"{name}.pt", digest_of(network.text))
     elif is_other:
         kept = text.bridge(network, before.text, Drawings(work), load_tokenizer(base))
         print(f"the transformer reads another text encoder: {kept:.1%} of its input kept")
     return network.eval()
+
+
+def fresh(args, tokenizer, path: Path) -> Network:
+    """A new transformer, with the text encoder of `text`, or of the base without one."""
+    if path.is_file():
+        raise SystemExit(f"{path} is there, and goes on without --from-nothing: move it away")
+    network = Network.fresh(len(tokenizer), tokenizer.pad_token_id)
+    network.text = text.trained(args.work, args.base).text
+    return network
 
 
 @torch.no_grad()
@@ -79,15 +87,15 @@ def train(name: str, args) -> None:
             print(f"{pairs.count} of {args.pairs} pairs: run `{name}` again")
             return
         batches, guidance = objectives.PairBatches(pairs, objectives.TOKENS // 64), 1.0
+    path = args.work / f"{name}.pt"
     if name == "flow" and args.from_nothing:
-        network = Network.fresh(len(tokenizer), tokenizer.pad_token_id)
-        text.load(network, args.work)
+        network = fresh(args, tokenizer, path)
     else:
         network = trained(args.work, args.base, name)
-    parent = digest_of(network.text) if name == "flow" else pairs.prefix
-    training = Training(
-        network, objectives.OBJECTIVES[name], args.work / f"{name}.pt", args.rate, parent
-    )
+    parent = digest_of(network.text)
+    if name != "flow":
+        parent += f" {pairs.prefix}"
+    training = Training(network, objectives.OBJECTIVES[name], path, args.rate, parent)
     # Else a run that goes on would draw what the one before drew.
     torch.seed()
     random.seed()

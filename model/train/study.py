@@ -294,7 +294,7 @@ def markdown(rows: list[dict], floor: dict) -> str:
     lines = [
         "| training | sampler | evaluations | FD-own | KID-own | FD random 1 | FD random 2 |",
         "|---|---|---|---|---|---|---|",
-        f"| (held-in drawings) | | | {cell(floor['fd_own'])} | {cell(floor['kid_own'])}"
+        f"| (floor) | | | {cell(floor['fd_own'])} | {cell(floor['kid_own'])}"
         f" | {cell(floor['fd_random1'])} | {cell(floor['fd_random2'])} |",
     ]
     for row in rows:
@@ -311,10 +311,18 @@ def report(rows: list[dict], floor: dict, document: Path) -> None:
     """Puts the table between the marks of the document, and the plots beside it."""
     before, rest = document.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    document.write_text(
-        f"{before}{BEGIN}\n\n{markdown(rows, floor)}\n\n{END}{after}", encoding="utf-8"
+    plots = {
+        way: document.with_name(f"{document.stem}-{way}.svg") for way in ("native", "best")
+    }
+    shown = "\n\n".join(
+        f"![FD-own over evaluations, {way} samplers]({path.name})"
+        for way, path in plots.items()
     )
-    for way in ("native", "best"):
+    document.write_text(
+        f"{before}{BEGIN}\n\n{markdown(rows, floor)}\n\n{shown}\n\n{END}{after}",
+        encoding="utf-8",
+    )
+    for way, path in plots.items():
         series = [
             plot.Series(arm, [
                 (row["evaluations"], row["fd_own"]["mean"], row["fd_own"]["half"])
@@ -322,10 +330,7 @@ def report(rows: list[dict], floor: dict, document: Path) -> None:
             ])
             for arm in ARMS
         ]
-        plot.write(
-            document.with_name(f"{document.stem}-{way}.svg"),
-            f"FD-own, {way} sampler", ("evaluations", "FD-own"), series,
-        )
+        plot.write(path, f"FD-own, {way} sampler", ("evaluations", "FD-own"), series)
 
 
 def study(args) -> None:

@@ -162,7 +162,7 @@ def train(args) -> None:
     training = Training(reader, objective, args.work / "text.pt", args.rate)
     sets = {
         "training": drawings.draw(MEASURED, torch.Generator().manual_seed(1)),
-        "held_out": torch.from_numpy(drawings.held_out[:MEASURED]),
+        "held_out": drawings.draw_held_out(MEASURED, torch.Generator().manual_seed(1)),
     }
     run = Run("text", args.minutes, training.save)
     for count in run.steps():

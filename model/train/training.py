@@ -36,11 +36,14 @@ def check_parent(saved: dict, parent: str, path: Path) -> None:
         )
 
 
-def load_average(network: nn.Module, path: Path, parent: str | None = None) -> None:
-    """None: whatever it stood on."""
+def load_average(network: nn.Module, path: Path, text: str | None = None) -> None:
+    """`text`: the text encoder that it must have been trained with; None: whichever."""
     saved = torch.load(path, weights_only=True)
-    if parent is not None:
-        check_parent(saved, parent, path)
+    if text is not None and saved["parent"].split()[0] != text:
+        raise SystemExit(
+            f"{path} was trained with another text encoder ({saved['parent']}, expected"
+            f" {text}): move it away, or text.pt back"
+        )
     with torch.no_grad():
         for parameter, value in zip(network.trained(), saved["average"], strict=True):
             parameter.copy_(value)
@@ -50,7 +53,7 @@ class Training:
     """A network, its optimiser and its average, with the checkpoint that holds them.
 
     `objective` makes a loss of the network and a batch, which has x. `parent` names what it
-    stands on, be it weights that stay or pairs: a checkpoint of another's is refused.
+    stands on, the text encoder's digest first: a checkpoint of another's is refused.
     """
 
     def __init__(

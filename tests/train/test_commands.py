@@ -25,6 +25,7 @@ from model.train import (
 )
 
 ENTRIES = 60
+BASED = {"autoencoder", "text", "flow", "rectify", "consist", "study", "export"}
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 64 64">'
     '<circle cx="32" cy="32" r="{radius}" fill="{colour}"/></svg>'
@@ -97,7 +98,9 @@ class Commands(unittest.TestCase):
 
     @classmethod
     def call(cls, command, *options):
-        arguments = [command, "--work", cls.work, "--base", cls.base, *options]
+        arguments = [command, "--work", cls.work, *options]
+        if command in BASED:
+            arguments += ["--base", cls.base]
         __main__.main([str(argument) for argument in arguments])
 
     def checkpoint(self, name):
@@ -109,6 +112,7 @@ class Commands(unittest.TestCase):
         self.assertFalse(set(data.train) & set(data.held_out))
         drawn = set(data.draw(2000).tolist())
         self.assertEqual(drawn, set(data.train.tolist()))
+        self.assertEqual(set(data.draw_held_out(2000).tolist()), set(data.held_out.tolist()))
         picture = data.pictures([0], (64, 96))[0]
         self.assertEqual(picture[:, 32, 48].tolist(), [1.0, -1.0, -1.0])
         self.assertEqual(picture[:, 32, 2].tolist(), [1.0, 1.0, 1.0])
@@ -189,10 +193,24 @@ class Commands(unittest.TestCase):
             moved = [not torch.equal(a, b) for a, b in zip(steps[one], steps[other], strict=True)]
             # All, but for the first steps of a warming rate, where a box holds no more.
             self.assertGreater(sum(moved), len(moved) / 2)
-        with self.assertRaisesRegex(SystemExit, "trained on other weights"):
+        with self.assertRaisesRegex(SystemExit, "trained with another text encoder"):
             training.load_average(
                 flow.trained(self.work, self.base, "flow"), self.work / "flow.pt", "another"
             )
+
+    def test_4_flow_from_nothing(self):
+        """A second run goes on, and an export finds the text encoder that it stood on."""
+        work = self.root / "from-nothing"
+        work.mkdir()
+        for name in ("entries.json", "pictures", "latents", "autoencoder.pt"):
+            (work / name).symlink_to(self.work / name)
+        self.call("flow", "--from-nothing", "--minutes", "0.02", "--work", work)
+        first = torch.load(work / "flow.pt", weights_only=True)["step"]
+        self.call("flow", "--minutes", "0.02", "--work", work)
+        self.assertGreater(torch.load(work / "flow.pt", weights_only=True)["step"], first)
+        self.call("export", "--stage", "flow", "--work", work, "--out", self.root / "fresh")
+        with self.assertRaisesRegex(SystemExit, "goes on without --from-nothing"):
+            self.call("flow", "--from-nothing", "--minutes", "0.02", "--work", work)
 
     def test_4_walks_are_learned(self):
         """The walked half alone moves every matrix, from where its own steps have led."""
