@@ -15,7 +15,7 @@ from .latents import Latents
 from .network import Network, grid_of, load_tokenizer, tokenize
 from .pairs import Pairs
 from .run import Run, autocast
-from .training import Training, digest_of, load_average, rate_factor
+from .training import Training, load_average, rate_factor
 
 BEFORE = {"flow": None, "rectify": "flow", "consist": "rectify"}
 SHEET_MINUTES = 20
@@ -36,7 +36,7 @@ def trained(work: Path, base: Path, name: str) -> Network:
     while name is not None and not (work / f"{name}.pt").is_file():
         name = BEFORE[name]
     if name is not None:
-        load_average(network, work / f"{name}.pt", digest_of(network.text))
+        load_average(network, work / f"{name}.pt", text.digest(network.text))
     elif is_other:
         kept = text.bridge(network, before.text, Drawings(work), load_tokenizer(base))
         print(f"the transformer reads another text encoder: {kept:.1%} of its input kept")
@@ -92,7 +92,7 @@ def train(name: str, args) -> None:
         network = fresh(args, tokenizer, path)
     else:
         network = trained(args.work, args.base, name)
-    parent = digest_of(network.text)
+    parent = text.digest(network.text)
     if name != "flow":
         parent += f" {pairs.prefix}"
     training = Training(network, objectives.OBJECTIVES[name], path, args.rate, parent)

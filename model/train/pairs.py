@@ -30,7 +30,7 @@ class Pairs:
         self.network = network
         self.tokenizer = tokenizer
         self.guidance = guidance
-        self.prefix = f"{digest_of(network)}-g{guidance:g}-{SOLVER}{STEPS}"
+        self.prefix = f"{digest_of(network.parameters())}-g{guidance:g}-{SOLVER}{STEPS}"
         self.drawings = Drawings(work)
         self.files = sorted(self.folder.glob(f"{self.prefix}-*.pt"))
         self.count = sum(len(self._load(path)["x"]) for path in self.files)

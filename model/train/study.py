@@ -99,7 +99,7 @@ class Study:
         path = self.folder / "settings.json"
         settings = {
             "budget": self.args.budget, "seed": self.args.seed, "rate": self.args.rate,
-            "text": training.digest_of(self.base.text),
+            "text": training.digest_of(self.base.text.parameters()),
         }
         if not path.is_file():
             path.write_text(json.dumps(settings) + "\n")

@@ -19,7 +19,7 @@ from .drawings import Drawings
 from .latents import Latents
 from .network import CHANNELS, TAPS, Network, context_of, grid_of, load_tokenizer, tokenize
 from .run import Run, autocast
-from .training import Training, load_average, rate_factor
+from .training import Training, digest_of, load_average, rate_factor
 
 SIZE = (64, 64)
 BATCH = 256
@@ -36,6 +36,17 @@ class Captioned:
     mask: torch.Tensor
 
 
+def heard(text: nn.Module) -> list[nn.Parameter]:
+    """What the context depends on: nothing that lies past the last tap."""
+    past = (f"layers.{TAPS[-1]}.", "norm.")
+    return [p for name, p in text.model.named_parameters() if not name.startswith(past)]
+
+
+def digest(text: nn.Module) -> str:
+    """Equal for text encoders that give the same contexts."""
+    return digest_of(heard(text))
+
+
 class Reader(nn.Module):
     """A text encoder with the head that tells latents from its context."""
 
@@ -49,10 +60,10 @@ class Reader(nn.Module):
             len(TAPS) * self.text.config.hidden_size, height * width * CHANNELS
         )
         nn.init.zeros_(self.head.weight)
-        # What lies past the last tap has no part in the context.
-        for name, parameter in self.text.model.named_parameters():
-            past = name.startswith((f"layers.{TAPS[-1]}.", "norm."))
-            parameter.requires_grad_(not past)
+        for parameter in self.text.parameters():
+            parameter.requires_grad_(False)
+        for parameter in heard(self.text):
+            parameter.requires_grad_(True)
 
     def trained(self) -> list[nn.Parameter]:
         return [p for p in self.parameters() if p.requires_grad]

@@ -21,9 +21,9 @@ def rate_factor(run: Run, count: int, cooldown: bool) -> float:
     return warm * (min(1.0, max(0.01, (1 - run.share) / COOLING)) if cooldown else 1.0)
 
 
-def digest_of(module: nn.Module) -> str:
+def digest_of(parameters) -> str:
     digest = hashlib.sha256()
-    for parameter in module.parameters():
+    for parameter in parameters:
         digest.update(parameter.detach().numpy().tobytes())
     return digest.hexdigest()[:12]
 

@@ -98,9 +98,8 @@ class Commands(unittest.TestCase):
 
     @classmethod
     def call(cls, command, *options):
-        arguments = [command, "--work", cls.work, *options]
-        if command in BASED:
-            arguments += ["--base", cls.base]
+        base = ["--base", cls.base] if command in BASED else []
+        arguments = [command, "--work", cls.work, *base, *options]
         __main__.main([str(argument) for argument in arguments])
 
     def checkpoint(self, name):
@@ -204,13 +203,14 @@ class Commands(unittest.TestCase):
         work.mkdir()
         for name in ("entries.json", "pictures", "latents", "autoencoder.pt"):
             (work / name).symlink_to(self.work / name)
-        self.call("flow", "--from-nothing", "--minutes", "0.02", "--work", work)
+        options = ("--work", work, "--base", network.HOUSE, "--minutes", "0.02")
+        self.call("flow", "--from-nothing", *options)
         first = torch.load(work / "flow.pt", weights_only=True)["step"]
-        self.call("flow", "--minutes", "0.02", "--work", work)
+        self.call("flow", *options)
         self.assertGreater(torch.load(work / "flow.pt", weights_only=True)["step"], first)
-        self.call("export", "--stage", "flow", "--work", work, "--out", self.root / "fresh")
+        self.call("export", "--stage", "flow", *options[:4], "--out", self.root / "fresh")
         with self.assertRaisesRegex(SystemExit, "goes on without --from-nothing"):
-            self.call("flow", "--from-nothing", "--minutes", "0.02", "--work", work)
+            self.call("flow", "--from-nothing", *options)
 
     def test_4_walks_are_learned(self):
         """The walked half alone moves every matrix, from where its own steps have led."""
