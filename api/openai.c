@@ -98,7 +98,8 @@ static bool read_model(struct reading *reading)
 static bool set_side(struct reading *reading, const char *field, const char *digits)
 {
     uint64_t pixels = 0;
-    (void)text_to_unsigned(digits, 0, UINT32_MAX, &pixels);
+    if (!text_to_unsigned(digits, 0, UINT64_MAX, &pixels))
+        pixels = UINT64_MAX;
     struct request_value value = {
         .name = "size", .kind = REQUEST_VALUE_NUMBER, .number = (double)pixels};
     return request_field_set(request_field_find(field), &value, &reading->out->request,

@@ -121,9 +121,6 @@ enum err_code png_read(struct png_contents *out,
                        size_t max_pixels,
                        struct err *err)
 {
-    if (length > PNG_READ_MAX_BYTES)
-        return err_set(err, ERR_INVALID, "PNG: expected at most %d bytes, found %zu",
-                       PNG_READ_MAX_BYTES, length);
     if (length < SIGNATURE_BYTES || png_sig_cmp(data, 0, SIGNATURE_BYTES) != 0)
         return err_set(err, ERR_FORMAT, "PNG: expected a PNG file, found other bytes");
 

@@ -2,8 +2,8 @@
  * png_read - a PNG that this service made, from anybody's bytes: its pixels and the
  * `parameters` text.
  *
- * Bounded before anything is decompressed: the file's length, its pixels, and the memory
- * that one of its chunks may take.
+ * Bounded before anything is decompressed: its pixels, and the memory that one of its
+ * chunks may take. The file's length is the caller's to bound.
  *
  * Threads: pure. Ownership: *out is new; png_read_finish frees it.
  */
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of a client's file. */
 enum { PNG_READ_MAX_BYTES = 4 * 1024 * 1024 };
 
 struct png_contents {
@@ -23,9 +24,8 @@ struct png_contents {
     char *parameters; /* UTF-8; NULL when the file has none */
 };
 
-/* ERR_INVALID when the file is longer than PNG_READ_MAX_BYTES or has more pixels than
- * max_pixels, ERR_FORMAT when it is no PNG or none of 8-bit RGB, ERR_NO_MEMORY. *out is
- * untouched then. */
+/* ERR_INVALID when the file has more pixels than max_pixels, ERR_FORMAT when it is no PNG
+ * or none of 8-bit RGB, ERR_NO_MEMORY. *out is untouched then. */
 enum err_code png_read(struct png_contents *out,
                        const void *data,
                        size_t length,

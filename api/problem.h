@@ -1,7 +1,7 @@
 /*
  * problem - a refusal in the words of RFC 9457 (application/problem+json).
  *
- * Every status the service answers with beside 200 is a row of one table (type, title,
+ * Every refusal's status is a row of one table (type, title,
  * status); a problem adds what was expected, what was found, and where.
  *
  * Threads: a struct problem belongs to its caller. Ownership: nothing is allocated.
@@ -40,6 +40,7 @@ struct problem {
     enum problem_kind kind; /* PROBLEM_NONE: nothing is wrong */
     char detail[320];
     char field[40];     /* the request's field it is about; may be empty */
+    bool is_stranger;   /* field is no name of ours, but the client's own words */
     int line, column;   /* in the body, from 1; 0 when not known */
     double retry_after; /* seconds; 0 when retrying makes no sense */
     double wait;        /* seconds that a request would wait now; 0 when not known */
@@ -65,8 +66,7 @@ unsigned problem_retry_milliseconds(const struct problem *problem);
 
 int problem_status(enum problem_kind kind);
 
-/* The short name that ends the type's URI reference and labels the metrics: "overloaded".
- */
+/* The short name that ends the type's URI reference, for logs too: "overloaded". */
 const char *problem_type(enum problem_kind kind);
 
 /* Appends the JSON object and a newline: type ("/problems/overloaded"), title, status,

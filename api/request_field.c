@@ -366,9 +366,11 @@ bool request_field_unknown(const char *name, struct problem *problem)
     }
     char quoted[REQUEST_QUOTE_SIZE];
     request_quote(quoted, name);
-    return problem_set(problem, PROBLEM_INVALID, quoted, "there is no field \"%s\"%s%s",
-                       quoted, nearest != NULL ? "; the nearest is " : "",
-                       nearest != NULL ? nearest->name : "");
+    (void)problem_set(problem, PROBLEM_INVALID, quoted, "there is no field \"%s\"%s%s",
+                      quoted, nearest != NULL ? "; the nearest is " : "",
+                      nearest != NULL ? nearest->name : "");
+    problem->is_stranger = true;
+    return false;
 }
 
 bool request_field_check_all(const struct request *request,

@@ -28,7 +28,8 @@ enum verify_result {
     VERIFY_DIFFERENT,
 };
 
-/* contents are those of `given`, as they were read. Fails as png_read does. */
+/* contents are those of `given`, as they were read; `fresh` is the service's own, and
+ * trusted in its size. Fails as png_read does. */
 enum err_code verify_compare(enum verify_result *out,
                              const struct verify_file *given,
                              const struct png_contents *contents,

@@ -1,9 +1,9 @@
 /*
- * text - what the program asks of strings: UTF-8, numbers, comparison, safe logging.
+ * text - what the program asks of strings: UTF-8, numbers, comparison, whole files.
  *
  * Nothing here depends on the locale.
  *
- * Threads: pure functions. Ownership: none; results point into the argument.
+ * Threads: any. Ownership: only text_read_file makes something new.
  */
 #ifndef SLUICE_BASE_TEXT_H
 #define SLUICE_BASE_TEXT_H

@@ -4,8 +4,9 @@
  *
  *   http thread     engine_submit -> list, uv_async_send
  *   engine thread   scheduler_take; scheduler_plan over all that is ready; a round to
- * each free worker; scheduler_end_round; done() workers         round_execute, each with
- * its own scratch memory
+ *                   each free worker; scheduler_end_round; done()
+ *
+ *   workers         round_execute, each with its own scratch memory
  *
  * Threads: create, drain, stop and destroy by one thread; submit, abandon and the
  * readings by any. Ownership: new from engine_create, freed by engine_destroy. A

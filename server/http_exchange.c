@@ -206,8 +206,8 @@ static bool check_headers(struct http_exchange *exchange)
         exchange->body.limit = PNG_READ_MAX_BYTES;
     if (length != NULL && !text_to_unsigned(length, 0, exchange->body.limit, &bytes))
         return problem_set(problem, PROBLEM_TOO_LARGE, NULL,
-                           "a body of at most %zu bytes is expected",
-                           exchange->body.limit);
+                           "a body of at most %zu bytes is expected, found %.24s",
+                           exchange->body.limit, length);
     bool is_right = body == ROUTE_NO_BODY ||
                     (body == ROUTE_JSON_BODY && accept_is_json(type)) ||
                     (body == ROUTE_PNG_BODY && type != NULL &&

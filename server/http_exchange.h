@@ -2,7 +2,8 @@
  * http_exchange - one request and its answer, on one connection: its life.
  *
  *   HEAD -> READING -> WAITING (suspended, the engine has the job) -> FINISHED
- *             \_________________________________________________/
+ *
+ * What is answered at once stays READING.
  *
  * What a route does stands in the table of http_route.h, how answers are sent in
  * http_answer.h.
@@ -68,7 +69,7 @@ struct http_exchange {
     enum exchange_state state;
     char *target;          /* as it was sent, no escape undone; NULL: there was none */
     const char *target_at; /* where in the head; compared, not read */
-    char method[8], request_id[REQUEST_ID_SIZE];
+    char method[24], request_id[REQUEST_ID_SIZE];
     bool is_preflight; /* of CORS: it has no route */
     bool has_route;
     enum route route;

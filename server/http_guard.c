@@ -130,18 +130,24 @@ static const char *check_value(const char *value)
 
 void http_guard_add(struct http_guard *guard, const char *name, const char *value)
 {
+    /* RFC 3986, section 3.2: uri-host and port. */
+    static const char host_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst"
+                                          "uvwxyz0123456789-._~%!$&'()*+,;=:[]";
     bool is_encoding = text_equal_ignoring_case(name, "Transfer-Encoding");
+    bool is_host = text_equal_ignoring_case(name, "Host");
     if (name != guard->next)
         set_wrong(guard, "CR LF is expected at the end of each header's line, no NUL in "
                          "it, and no line that continues the one before");
     if (!is_token(name))
         set_wrong(guard, "a header's name has no blanks and no special characters");
     set_wrong(guard, check_value(value));
-    if (is_encoding && strcmp(value, "chunked") != 0)
+    if (is_encoding && !text_equal_ignoring_case(value, "chunked"))
         set_wrong(guard, "the only Transfer-Encoding is chunked");
+    if (is_host && strspn(value, host_characters) != strlen(value))
+        set_wrong(guard, "Host is expected to be a name or an address, and a port");
     guard->lengths += text_equal_ignoring_case(name, "Content-Length");
     guard->encodings += is_encoding;
-    guard->hosts += text_equal_ignoring_case(name, "Host");
+    guard->hosts += is_host;
     guard->authorizations += text_equal_ignoring_case(name, "Authorization");
     expect_end(guard, value);
 }

@@ -343,8 +343,10 @@ static void start_clock(struct http_images *images)
 {
     struct http_deadlines *deadlines = images->exchange->listener->deadlines;
     struct http_deadline *deadline = http_exchange_deadline(images->connection);
-    if (images->sent == 0)
+    if (images->sent >= images->due) {
         http_deadlines_enter(deadlines, deadline, HTTP_PHASE_WAITING);
+        images->due = images->text.length;
+    }
     http_deadlines_enter(deadlines, deadline, HTTP_PHASE_RESPONSE);
 }
 
@@ -365,7 +367,7 @@ static ssize_t read_stream(void *context, uint64_t position, char *out, size_t m
         result = (ssize_t)n;
         if (images->sent == images->text.length) {
             buf_finish(&images->text);
-            images->sent = 0;
+            images->sent = images->due = 0;
         }
     } else if (images->unfinished == 0) {
         result = images->lost_event ? MHD_CONTENT_READER_END_WITH_ERROR

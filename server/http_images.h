@@ -56,6 +56,7 @@ struct http_images {
     const struct http_events *events; /* NULL: nothing is told before all is done */
     struct buf text;                  /* of the stream, from `sent` on */
     size_t sent;
+    size_t due;          /* bytes that must be sent before the answer's time is over */
     bool is_streaming;   /* the answer has begun */
     bool lost_event;     /* one that may not be left out, for want of memory */
     unsigned previews;   /* that were told */

@@ -60,7 +60,8 @@ static void log_exchange(const struct http_exchange *exchange, const char *outco
     log_text(&line, "method", exchange->method);
     log_text(&line, "route", exchange->has_route ? route_path(exchange->route) : "none");
     log_count(&line, "status", (uint64_t)exchange->status);
-    log_count(&line, "bytes", exchange->answer_bytes);
+    bool has_body = strcmp(exchange->method, "HEAD") != 0;
+    log_count(&line, "bytes", has_body ? exchange->answer_bytes : 0);
     log_real(&line, "milliseconds", clock_milliseconds(clock_now() - exchange->arrived));
     if (exchange->key != NULL)
         log_text(&line, "key", exchange->key->name);
@@ -68,7 +69,8 @@ static void log_exchange(const struct http_exchange *exchange, const char *outco
         log_text(&line, "outcome", outcome);
     if (problem->kind != PROBLEM_NONE) {
         log_text(&line, "problem", problem_type(problem->kind));
-        log_text(&line, "field", problem->field);
+        if (!problem->is_stranger)
+            log_text(&line, "field", problem->field);
     }
     if (exchange->images != NULL)
         log_request(&line, exchange->images->jobs[0],

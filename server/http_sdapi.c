@@ -27,6 +27,9 @@ enum MHD_Result http_sdapi_finish(struct http_exchange *exchange)
     if (!http_generate_is_done(exchange, &result))
         return result;
     struct answer answer = http_images_answer(exchange->images, files);
+    struct request request = *answer.request;
+    request.n = (unsigned)answer.image_count; /* a job's own is 1 */
+    answer.request = &request;
     buf_init(&body, HTTP_ANSWER_MAX_IMAGES);
     sdapi_answer_write(&answer, exchange->model->round.version, &body);
     return http_answer_json(exchange, &body);

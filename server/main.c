@@ -1,4 +1,5 @@
 #include "api/json_memory.h"
+#include "base/random.h"
 #include "model/bundle.h"
 #include "server/commands.h"
 #include "server/options.h"
@@ -31,6 +32,10 @@ int main(int argc, char **argv)
     struct err err;
     bundle_init();
     json_memory_init();
+    if (!random_init()) {
+        (void)fprintf(stderr, "sluice: the system gives no random bytes\n");
+        return EXIT_FAILED;
+    }
     if (options_parse(&options, &outcome, argc, argv, stderr, &err) != ERR_OK) {
         (void)fprintf(stderr, "sluice: %s\n", err.message);
         return EXIT_USAGE;

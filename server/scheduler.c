@@ -247,7 +247,8 @@ static void after_step(struct scheduler *scheduler, struct job *job, uint64_t no
     bool is_last = job->facts.steps >= job->request.sampling.steps;
     job->wants_preview = !is_last && every > 0 && job->facts.steps % every == 0 &&
                          job->facts.steps > steps;
-    job_tell(job, JOB_STEPPED);
+    if (job->facts.steps > steps) /* some solvers evaluate twice a step */
+        job_tell(job, JOB_STEPPED);
     if (!is_last)
         return;
     job->facts.stepping = now - job->stepping_since;

@@ -196,6 +196,8 @@ class FormsTest(unittest.TestCase):
         shown = [data for name, data in events if name == "preview"]
         due = [step for step in range(1, fields["steps"]) if step % every == 0]
         self.assertEqual([data["step"] for data in shown], due)
+        told = [data["step"] for name, data in events if name == "step"]
+        self.assertEqual(told, list(range(1, fields["steps"] + 1)), "each once")
         order = [data["step"] for name, data in events if name in ("step", "preview")]
         self.assertEqual(order, sorted(order), "a preview stands behind its step")
         pictures = [Picture(decode(data)) for data in shown]

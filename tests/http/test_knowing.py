@@ -16,6 +16,7 @@ from sluice_server import (
     PROBLEM_TYPE,
     SOURCE,
     Answer,
+    Picture,
     Server,
     tiny,
     wait_until,
@@ -222,6 +223,12 @@ class VerifyTest(unittest.TestCase):
         other = self.rebuild({b"tEXt": lambda c: c.replace(b"Seed: 7", b"Seed: 8")})
         result = self.check(other, False, False)
         self.assertEqual(result["parameters"]["seed"], 8)
+
+    def test_other_sides(self):
+        """A piece of a picture, with the text of the whole."""
+        text = Picture(self.picture).texts["parameters"]
+        for width, height in ((16, 16), (128, 128)):
+            self.check(png(width, height, texts=[("parameters", text)]), False, False)
 
     def test_not_ours(self):
         other = Server(tiny("f32"))

@@ -92,6 +92,7 @@ class LogsTest(unittest.TestCase):
             (SECRET.encode() * 10000, {}, 413, "body-too-large", ""),
             ({"prompt": SECRET}, {"Accept": "text/html"}, 406, "not-acceptable", ""),
             ({"prompt": SECRET}, {"Content-Type": "a/b"}, 415, "unsupported-media-type", ""),
+            ({SECRET: "a cat"}, {}, 422, "invalid-request", ""),
         )
         for i, (fields, headers, status, problem, field) in enumerate(cases):
             with self.subTest(i):

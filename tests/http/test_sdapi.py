@@ -104,8 +104,9 @@ class SdapiTest(unittest.TestCase):
         self.assertEqual(len(seeds), 4)
 
     def test_batches(self):
-        pictures, _, info = self.draw({**CAT, "batch_size": 2, "n_iter": 3})
+        pictures, answer, info = self.draw({**CAT, "batch_size": 2, "n_iter": 3})
         self.assertEqual(info["all_seeds"], list(range(7, 13)))
+        self.assertEqual((info["batch_size"], answer["parameters"]["batch_size"]), (6, 6))
         expected = in_parallel(self.server.picture, [{**CAT, "seed": s} for s in range(7, 13)])
         self.assertEqual(pictures, expected)
 

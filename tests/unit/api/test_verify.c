@@ -44,6 +44,7 @@ static void test_compare(void)
     CHECK(compare(encode(rgb, SIDE, NULL)) == VERIFY_SAME_PIXELS);
     CHECK(compare(encode(other, SIDE, "a")) == VERIFY_DIFFERENT);
     CHECK(compare(encode(tall, SIDE / 2, "a")) == VERIFY_DIFFERENT);
+    CHECK(compare(encode(tall, 2 * SIDE, "a")) == VERIFY_DIFFERENT);
 }
 
 static void check_written(enum verify_result result, bool identical, bool pixels)
